@@ -16,9 +16,10 @@ Check = Callable[[Resolved], Iterator[str]]
 
 def check(resolved: Resolved) -> None:
     """Runs every check; raises InputError with all that is wrong, one sentence each."""
-    problems = [problem for test in CHECKS for problem in test(resolved)]
-    if problems:
-        raise InputError(" ".join(problems))
+    for group in (FIRST, CHECKS):  # the others divide by what the first ones look at
+        problems = [problem for test in group for problem in test(resolved)]
+        if problems:
+            raise InputError(" ".join(problems))
 
 
 def _divisors(number: int, at_most: int = 64) -> str:
@@ -199,9 +200,9 @@ def gpus_are_enough(r: Resolved) -> Iterator[str]:
         )
 
 
+FIRST: tuple[Check, ...] = (sizes_are_positive, stages_are_named_once)
+
 CHECKS: tuple[Check, ...] = (
-    sizes_are_positive,
-    stages_are_named_once,
     tensor_divides_the_model,
     pipeline_divides_layers,
     interleaving_never_batches_two_messages,
