@@ -112,8 +112,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return build(typing.cast(type, kind), value, where)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        inner = [a for a in arguments if a is not type(None)]
-        return None if value is None else _convert(inner[0], value, where)
+        return _convert_union(arguments, value, where)
     if origin is tuple:
         return _convert_tuple(arguments, value, where)
     if origin is dict:
@@ -126,6 +125,19 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where} is {value!r}; it is one of {options}: {nearest(str(value), map(str, arguments))}")
         return value
     return _convert_scalar(kind, value, where)
+
+
+def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    problems = []
+    for kind in arguments:
+        if kind is not type(None):
+            try:
+                return _convert(kind, value, where)
+            except InputError as error:
+                problems.append(str(error))
+    raise InputError(" Or: ".join(problems))
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:

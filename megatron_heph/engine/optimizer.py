@@ -1,0 +1,93 @@
+"""The optimizer on the grid: megatron's, with our AdamW, and one global gradient norm that we compute."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from megatron_heph.engine.adam import chained, use_own_adam
+from megatron_heph.engine.core import (
+    DistributedDataParallel,
+    MegatronOptimizer,
+    OptimizerConfig,
+    TransformerConfig,
+    get_megatron_optimizer,
+)
+from megatron_heph.recipe.tree import Optim
+
+
+@dataclass(slots=True)
+class Optimizer:
+    """Steps the model; `clip` is the largest global gradient norm."""
+
+    inner: MegatronOptimizer
+    clip: float
+    weight_decay: float
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        self.inner.zero_grad()
+
+    @torch.no_grad()
+    def step(self, lr: float) -> float:
+        """Clips, steps with the learning rate `lr`, and returns the global gradient norm before clipping.
+
+        A norm that is not finite leaves the weights as they are; the caller decides what it means.
+        """
+        for group in self.inner.param_groups:
+            group["lr"] = lr * group.get("lr_mult", 1.0)
+            group["weight_decay"] = self.weight_decay * group.get("wd_mult", 1.0)
+        self.inner.prepare_grads()
+        norm = self._global_norm()
+        if not math.isfinite(norm):
+            return norm
+        if self.clip and norm > self.clip:
+            grads = [p.grad for part in chained(self.inner) for p in part.get_parameters() if p.grad is not None]
+            torch._foreach_mul_(grads, self.clip / (norm + 1e-6))
+        self.inner.step_with_ready_grads()
+        return norm
+
+    def _global_norm(self) -> float:
+        """The norm over all parameters, each counted once: megatron leaves out shared and duplicated ones."""
+        parts = chained(self.inner)
+        grads = [grad for part in parts for grad in part.get_main_grads_for_grad_norm()]
+        squares = torch.zeros((), dtype=torch.float64, device=_device())
+        for norm in torch._foreach_norm(grads):
+            squares += norm.double() ** 2
+        # Without state of its own on a rank, the group is the same: all parts share one.
+        dist.all_reduce(squares, group=self.inner.get_grad_stats_parallel_group())
+        return float(squares.sqrt())
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def build_optimizer(
+    recipe: Optim, config: TransformerConfig, model: list[DistributedDataParallel], *, distributed: bool
+) -> Optimizer:
+    """AdamW over the chunks of a model.  Biases and norms get no weight decay, as megatron does.
+
+    Clipping is ours (`clip_grad=0` inside), since megatron's asks for CUDA tensors by name.
+    """
+    inner = get_megatron_optimizer(
+        OptimizerConfig(
+            optimizer="adam",
+            lr=recipe.lr,
+            weight_decay=recipe.weight_decay,
+            adam_beta1=recipe.betas[0],
+            adam_beta2=recipe.betas[1],
+            adam_eps=recipe.eps,
+            clip_grad=0.0,
+            bf16=config.bf16,
+            params_dtype=config.params_dtype,
+            use_distributed_optimizer=distributed,
+        ),
+        model,
+    )
+    use_own_adam(inner)
+    config.grad_scale_func = inner.scale_loss
+    return Optimizer(inner=inner, clip=recipe.clip, weight_decay=recipe.weight_decay)
