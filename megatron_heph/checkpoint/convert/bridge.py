@@ -24,7 +24,9 @@ class Bridge(Protocol):
     def config_from_shape(self, shape: ModelShape) -> dict[str, Any]:
         """Writes config.json."""
 
-    def from_hf(self, shape: ModelShape, tensors: Mapping[str, Tensor], where: str = ...) -> dict[str, Tensor]:
+    def from_hf(
+        self, shape: ModelShape, tensors: Mapping[str, Tensor], where: str = ...
+    ) -> dict[str, Tensor]:
         """HF names -> megatron names."""
 
     def to_hf(self, shape: ModelShape, tensors: Mapping[str, Tensor], where: str = ...) -> dict[str, Tensor]:
@@ -49,7 +51,9 @@ def for_config(config: Mapping[str, Any], where: str) -> Bridge:
         raise InputError(f"{where} has no model_type, so it is unknown what model it describes.")
     types = {bridge.MODEL_TYPE: bridge for bridge in BRIDGES.values()}
     if model_type not in types:
-        raise RefusedError(f"{where}: there is no bridge for model_type {model_type!r}; {nearest(model_type, types)}")
+        raise RefusedError(
+            f"{where}: there is no bridge for model_type {model_type!r}; {nearest(model_type, types)}"
+        )
     bridge = types[model_type]
     architectures = config.get("architectures") or [bridge.ARCHITECTURE]
     if architectures != [bridge.ARCHITECTURE]:

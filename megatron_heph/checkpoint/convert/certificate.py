@@ -25,9 +25,9 @@ FILE = "certificate.json"
 SEED = 20260101
 LENGTH = 64
 SENTENCE = (
-    "In 2026 the request `GET /v1/buckets?limit=50` returned 17 buckets; the client read the next page with the "
-    "token it was given, and stopped when the list was empty. A good tool call names every required argument, "
-    "and leaves out the optional ones that the user never asked for."
+    "In 2026 the request `GET /v1/buckets?limit=50` returned 17 buckets; the client read the next page with "
+    "the token it was given, and stopped when the list was empty. A good tool call names every required "
+    "argument, and leaves out the optional ones that the user never asked for."
 )
 MAX_ABS = 1e-3  # limit of the difference of two logits
 
@@ -39,8 +39,8 @@ class LogitComparison:
     max_abs: float  # the largest difference of two logits
     mean_kl: float  # KL(reference || ours) in nats, mean over positions
     argmax_agreement: float  # share of positions with the same most likely token, ties apart
-    loss: float  # ours, mean next-token cross-entropy in nats
-    reference_loss: float
+    text_loss: float  # ours, mean next-token cross-entropy of the batch's last row (text), in nats
+    reference_text_loss: float
 
     @property
     def passed(self) -> bool:
@@ -49,9 +49,8 @@ class LogitComparison:
 
     def sentence(self) -> str:
         """The numbers in plain words."""
-        return (
-            f"max |Δlogit| {self.max_abs:.1e}, KL {self.mean_kl:.0e}, argmax {100 * self.argmax_agreement:.1f} %"
-        )
+        agreement = 100 * self.argmax_agreement
+        return f"max |Δlogit| {self.max_abs:.1e}, KL {self.mean_kl:.0e}, argmax {agreement:.1f} %"
 
 
 def pinned_batch(vocab: int, tokenizer_file: Path, length: int = LENGTH) -> Tensor:
@@ -83,13 +82,13 @@ def compare_logits(ours_BLV: Tensor, reference_BLV: Tensor, tokens_BL: Tensor) -
     top2 = reference.topk(2, dim=-1).values
     tie = top2[..., 0] - top2[..., 1] < MAX_ABS  # rounding may decide such a position either way
     agree = (ours.argmax(-1) == reference.argmax(-1)) | tie
-    targets = tokens_BL[:, 1:].flatten()
+    targets = tokens_BL[-1, 1:]
     return LogitComparison(
         max_abs=(ours - reference).abs().max().item(),
         mean_kl=(log_p.exp() * (log_p - log_q)).sum(-1).mean().item(),
         argmax_agreement=agree.double().mean().item(),
-        loss=F.nll_loss(log_q[:, :-1].flatten(0, 1), targets).item(),
-        reference_loss=F.nll_loss(log_p[:, :-1].flatten(0, 1), targets).item(),
+        text_loss=F.nll_loss(log_q[-1, :-1], targets).item(),
+        reference_text_loss=F.nll_loss(log_p[-1, :-1], targets).item(),
     )
 
 
@@ -102,7 +101,11 @@ def reference_logits(folder: Path, tokens_BL: Tensor) -> Tensor:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     model, report = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True, output_loading_info=True
+        folder,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        local_files_only=True,
+        output_loading_info=True,
     )
     wrong = {kind: sorted(map(str, names)) for kind, names in report.items() if names}
     if wrong:
@@ -115,9 +118,9 @@ def reference_logits(folder: Path, tokens_BL: Tensor) -> Tensor:
 def certify(
     folder: Path, shape: ModelShape, tensors: Mapping[str, Tensor], extra: dict[str, Any] | None = None
 ) -> LogitComparison:
-    """Compares our engine on `tensors` (megatron names) with `transformers` on `folder`; writes certificate.json.
+    """Compares our engine on `tensors` (megatron names) with `transformers` on `folder`.
 
-    `extra` goes into the file too.  Raises RefusedError if the two are not the same model.
+    Writes certificate.json, with `extra` in it.  Raises RefusedError if the two are not the same model.
     """
     tokens_BL = pinned_batch(shape.vocab, folder / "tokenizer.json", min(LENGTH, shape.max_positions))
     reference = reference_logits(folder, tokens_BL)
@@ -135,7 +138,8 @@ def certify(
     write_json(folder / FILE, record)
     if not comparison.passed:
         raise RefusedError(
-            f"The converted model is not the same model: {comparison.sentence()} against transformers, and the "
-            f"limits are max |Δlogit| {MAX_ABS:.0e} and argmax 100 %. The numbers and files are left in {folder}."
+            f"The converted model is not the same model: {comparison.sentence()} against transformers, and "
+            f"the limits are max |Δlogit| {MAX_ABS:.0e} and argmax 100 %. The numbers and files are left in "
+            f"{folder}."
         )
     return comparison

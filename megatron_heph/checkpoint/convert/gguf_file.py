@@ -58,12 +58,13 @@ def read(path: Path, label: str | None = None, progress: Progress = no_progress)
         config=_config(shape, metadata, where),
         tokenizer=tokenizer_files(metadata, shape.max_positions, where),
         generation_config=_generation(metadata, where),
-        label=label or default_label(path, Counter(t.tensor_type.name for t in stored.values() if len(t.shape) > 1)),
+        label=label
+        or default_label(path, Counter(t.tensor_type.name for t in stored.values() if len(t.shape) > 1)),
     )
 
 
 def default_label(path: Path, types: Counter[str]) -> str:
-    """Says what the weights are, such as "M-135M, dequantised from 4-bit GGUF (Q4_1)", by the commonest type."""
+    """What the weights are, by the commonest type: "M-135M, dequantised from 4-bit GGUF (Q4_1)"."""
     kind = types.most_common(1)[0][0]
     name = re.sub(rf"[.-]{re.escape(kind)}$", "", path.stem, flags=re.IGNORECASE)
     if bits := re.match(r"I?Q(\d)", kind):
@@ -100,13 +101,17 @@ def _tensors(stored: dict[str, Any], shape: ModelShape, where: str, progress: Pr
         try:
             values = torch.tensor(dequantize(tensor.data, tensor.tensor_type), dtype=torch.float32)
         except NotImplementedError as error:
-            raise RefusedError(f"{where}: {name} is stored as {tensor.tensor_type.name}, unknown to gguf.") from error
+            raise RefusedError(
+                f"{where}: {name} is stored as {tensor.tensor_type.name}, unknown to gguf."
+            ) from error
         if ".attn_q." in name or ".attn_k." in name:
             values = unpermute(values, shape.heads if ".attn_q." in name else shape.kv_heads)
         tensors[hf_name] = values
     expected = llama.hf_shapes(shape)
     if missing := [name for name in expected if name not in tensors]:
-        raise InputError(f"{where}: {len(missing)} tensors are missing, the first is {missing[0]} (in HF's names).")
+        raise InputError(
+            f"{where}: {len(missing)} tensors are missing, the first is {missing[0]} (in HF's names)."
+        )
     return tensors
 
 
@@ -116,7 +121,9 @@ def _hf_name(name: str, where: str) -> str:
     match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
     if not match or match[2] not in _LAYER:
         near = nearest(name, [*_TOP, *(f"blk.0.{part}.weight" for part in _LAYER)])
-        raise RefusedError(f"{where}: the tensor {name} is no part of a dense Llama; {near} It is not passed over.")
+        raise RefusedError(
+            f"{where}: the tensor {name} is no part of a dense Llama; {near} It is not passed over."
+        )
     return f"model.layers.{match[1]}.{_LAYER[match[2]]}.weight"
 
 

@@ -50,11 +50,15 @@ def read_shape(metadata: Metadata, *, vocab: int, tied: bool, where: str) -> Mod
         tied=tied,
     )
     for key, value in (
-        ("attention.value_length", shape.head_dim), ("rope.dimension_count", shape.head_dim), ("vocab_size", vocab),
-    ):  # fmt: skip
+        ("attention.value_length", shape.head_dim),
+        ("rope.dimension_count", shape.head_dim),
+        ("vocab_size", vocab),
+    ):
         found = metadata.get(f"llama.{key}", value)
         if found != value:
-            raise RefusedError(f"{where}: llama.{key} is {found}, but only {value} is supported for this model.")
+            raise RefusedError(
+                f"{where}: llama.{key} is {found}, but only {value} is supported for this model."
+            )
     return shape
 
 
@@ -67,7 +71,9 @@ def check_architecture(metadata: Metadata, where: str) -> None:
             f"Import the model's safetensors folder instead."
         )
     if metadata.get("general.type", "model") != "model":
-        raise RefusedError(f"{where}: general.type is {metadata['general.type']!r}, and only 'model' is read.")
+        raise RefusedError(
+            f"{where}: general.type is {metadata['general.type']!r}, and only 'model' is read."
+        )
 
 
 def _check_keys(metadata: Metadata, where: str) -> None:
@@ -79,7 +85,8 @@ def _check_keys(metadata: Metadata, where: str) -> None:
             continue
         legal = f"only {_FIXED[key]!r} is supported" if key in _FIXED else nearest(key, [*_READ, *_FIXED])
         raise RefusedError(
-            f"{where}: the metadata {name} = {value!r} is not understood and may change what the model computes; {legal}"
+            f"{where}: the metadata {name} = {value!r} is not understood and may change what the model "
+            f"computes; {legal}"
         )
 
 
@@ -89,7 +96,9 @@ def integer(metadata: Metadata, key: str, where: str, default: int | None = None
     if isinstance(value, list):
         raise RefusedError(f"{where}: {key} is a list, one value a layer; only equal layers are supported.")
     if value is None:
-        raise InputError(f"{where}: the metadata {key} is missing; the file is no complete {ARCHITECTURE} model.")
+        raise InputError(
+            f"{where}: the metadata {key} is missing; the file is no complete {ARCHITECTURE} model."
+        )
     return int(value)
 
 
@@ -98,6 +107,8 @@ def _float(metadata: Metadata, key: str, where: str, default: float | None = Non
 
     value = metadata.get(key, default)
     if value is None:
-        raise InputError(f"{where}: the metadata {key} is missing; the file is no complete {ARCHITECTURE} model.")
+        raise InputError(
+            f"{where}: the metadata {key} is missing; the file is no complete {ARCHITECTURE} model."
+        )
     # GGUF stores float32: the shortest decimal that is that float32 is what the author wrote (1e-05).
     return float(str(np.float32(value)))

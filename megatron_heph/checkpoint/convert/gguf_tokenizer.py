@@ -14,10 +14,11 @@ from megatron_heph.errors import InputError, RefusedError
 
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # ggml's token types that a byte-level BPE has
 _KNOWN = (
-    "model", "pre", "tokens", "token_type", "merges", "scores", "bos_token_id", "eos_token_id", "unknown_token_id",
-    "padding_token_id", "eot_token_id", "eom_token_id", "seperator_token_id", "separator_token_id", "mask_token_id",
-    "cls_token_id", "fim_pre_token_id", "fim_suf_token_id", "fim_mid_token_id", "fim_pad_token_id",
-    "fim_rep_token_id", "fim_sep_token_id", "add_bos_token", "add_eos_token", "add_space_prefix",
+    "model", "pre", "tokens", "token_type", "merges", "scores", "bos_token_id", "eos_token_id",
+    "unknown_token_id", "padding_token_id", "eot_token_id", "eom_token_id", "seperator_token_id",
+    "separator_token_id", "mask_token_id", "cls_token_id", "fim_pre_token_id", "fim_suf_token_id",
+    "fim_mid_token_id", "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id", "add_bos_token",
+    "add_eos_token", "add_space_prefix",
 )  # fmt: skip
 _ROLES = {"bos": "bos_token_id", "eos": "eos_token_id", "pad": "padding_token_id", "unk": "unknown_token_id"}
 
@@ -29,7 +30,9 @@ def special_ids(metadata: Metadata, where: str) -> dict[str, int]:
     ids = {role: int(value) for role, value in found.items() if value is not None}
     for role, value in ids.items():
         if value >= len(tokens):
-            raise InputError(f"{where}: tokenizer.ggml.{_ROLES[role]} is {value}, but there are {len(tokens)} tokens.")
+            raise InputError(
+                f"{where}: tokenizer.ggml.{_ROLES[role]} is {value}, but there are {len(tokens)} tokens."
+            )
     return ids
 
 
@@ -50,7 +53,10 @@ def tokenizer_files(metadata: Metadata, max_positions: int, where: str) -> dict[
     if template := metadata.get("tokenizer.chat_template"):
         config["chat_template"] = template
     pretty = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    return {"tokenizer.json": tokenizer.to_str(pretty=True).encode(), "tokenizer_config.json": pretty.encode()}
+    return {
+        "tokenizer.json": tokenizer.to_str(pretty=True).encode(),
+        "tokenizer_config.json": pretty.encode(),
+    }
 
 
 def _check(metadata: Metadata, where: str) -> None:
@@ -67,11 +73,14 @@ def _check(metadata: Metadata, where: str) -> None:
         if key not in _KNOWN or (key == "add_space_prefix" and value):
             shown = repr(value) if len(repr(value)) < 60 else "(long)"
             raise RefusedError(
-                f"{where}: the metadata {name} = {shown} is not understood, and it may change how text becomes tokens."
+                f"{where}: the metadata {name} = {shown} is not understood, and it may change how text "
+                f"becomes tokens."
             )
     for key in ("tokens", "token_type", "merges"):
         if not isinstance(metadata.get(f"tokenizer.ggml.{key}"), list):
-            raise InputError(f"{where}: the metadata tokenizer.ggml.{key} is missing; the tokenizer is incomplete.")
+            raise InputError(
+                f"{where}: the metadata tokenizer.ggml.{key} is missing; the tokenizer is incomplete."
+            )
 
 
 def _build(metadata: Metadata, where: str) -> Any:
@@ -81,10 +90,12 @@ def _build(metadata: Metadata, where: str) -> Any:
     types: list[int] = metadata["tokenizer.ggml.token_type"]
     vocab = {token: number for number, token in enumerate(tokens)}
     if len(vocab) != len(tokens) or len(types) != len(tokens):
-        raise InputError(f"{where}: {len(tokens)} tokens, {len(vocab)} different ones, {len(types)} token types.")
+        raise InputError(
+            f"{where}: {len(tokens)} tokens, {len(vocab)} different ones, {len(types)} token types."
+        )
     if strange := set(types) - {_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED}:
         raise RefusedError(f"{where}: a byte-level BPE has no tokens of the types {sorted(strange)}.")
-    # The first space after the first character separates: a piece never holds one, byte-level BPE writes it as Ġ.
+    # A space separates the two parts, and is in neither: byte-level BPE writes it as Ġ.
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
     if bad := [merge for merge in merges if len(merge) != 2 or not {*merge, "".join(merge)} <= vocab.keys()]:
         raise InputError(f"{where}: the merge {bad[0]} does not join two tokens of the vocabulary.")
@@ -105,14 +116,17 @@ def _splitter(metadata: Metadata, where: str) -> Any:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     known = {
         "gpt-2": lambda: byte_level,
-        "smollm": lambda: pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level]),
+        "smollm": lambda: pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), byte_level]
+        ),
     }
     pre = metadata.get("tokenizer.ggml.pre")
     if pre not in known:
         # "default", or none, means that the file's maker did not know: guessing would be silent.
         raise RefusedError(
             f"{where}: tokenizer.ggml.pre is {pre!r}, and how it splits text is not known here; known are "
-            f"{', '.join(map(repr, known))}. Import the model's safetensors folder, which has its tokenizer.json."
+            f"{', '.join(map(repr, known))}. Import the model's safetensors folder, which has its "
+            f"tokenizer.json."
         )
     return known[pre]()
 
@@ -130,5 +144,6 @@ def _add_ends(tokenizer: Any, metadata: Metadata, where: str) -> None:
     ends = {role: tokens[ids[role]] for role, asked in wanted.items() if asked}
     template = [ends.get("bos"), "$A", ends.get("eos")]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=[part for part in template if part], special_tokens=[(token, ids[role]) for role, token in ends.items()]
+        single=[part for part in template if part],
+        special_tokens=[(token, ids[role]) for role, token in ends.items()],
     )

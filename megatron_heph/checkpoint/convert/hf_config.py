@@ -12,15 +12,14 @@ from typing import Any
 from megatron_heph.errors import InputError, RefusedError, nearest
 
 # Keys that change neither the logits nor the training of a dense decoder.
-HARMLESS = frozenset(
-    """
-    _attn_implementation _name_or_path architectures bos_token_id decoder_start_token_id dtype eos_token_id
-    finetuning_task id2label initializer_range is_llama_config label2id model_type output_attentions
-    output_hidden_states pad_token_id prefix pretraining_tp problem_type return_dict sep_token_id task_specific_params
-    tokenizer_class torch_dtype torchscript transformers.js_config transformers_version unk_token_id use_cache
-    chunk_size_feed_forward
-    """.split()
-)
+HARMLESS = (
+    "_attn_implementation", "_name_or_path", "architectures", "bos_token_id", "chunk_size_feed_forward",
+    "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task", "id2label", "initializer_range",
+    "is_llama_config", "label2id", "model_type", "output_attentions", "output_hidden_states", "pad_token_id",
+    "prefix", "pretraining_tp", "problem_type", "return_dict", "sep_token_id", "task_specific_params",
+    "tokenizer_class", "torch_dtype", "torchscript", "transformers.js_config", "transformers_version",
+    "unk_token_id", "use_cache",
+)  # fmt: skip
 # Keys of every family that are harmless at this value only.
 NEUTRAL: dict[str, Any] = {
     "add_cross_attention": False, "cross_attention_hidden_size": None, "is_decoder": False,
@@ -31,7 +30,9 @@ _ROPE_NEUTRAL = {"rope_type": "default", "type": "default", "partial_rotary_fact
 _DEFAULT_THETA = 10000.0  # what transformers assumes where the key is absent
 
 
-def check_keys(config: Mapping[str, Any], reads: Collection[str], fixed: Mapping[str, Any], where: str) -> None:
+def check_keys(
+    config: Mapping[str, Any], reads: Collection[str], fixed: Mapping[str, Any], where: str
+) -> None:
     """Raises RefusedError, by name and value, for a key that the conversion would not honour.
 
     `reads` are the keys that go into the shape; `fixed` are the values that the family's bridge computes.
@@ -48,7 +49,7 @@ def check_keys(config: Mapping[str, Any], reads: Collection[str], fixed: Mapping
                 )
             continue
         raise RefusedError(
-            f"{where}: the key {key} = {value!r} is not understood, and it may change what the model computes; "
+            f"{where}: the key {key} = {value!r} is not understood, and may change what the model computes; "
             f"{nearest(key, [*reads, *only])} If it changes nothing, remove it from config.json."
         )
 

@@ -20,7 +20,7 @@ from megatron_heph.checkpoint.convert.files import (
     sha256_file,
     write_json,
 )
-from megatron_heph.checkpoint.convert.source_model import SourceModel
+from megatron_heph.checkpoint.convert.source_model import SourceModel, dtype_name, uniform
 from megatron_heph.errors import InputError, RefusedError
 
 CONFIG = "config.json"
@@ -37,7 +37,7 @@ SHARD_BYTES = 5 * 10**9
 
 
 def read(folder: Path, label: str, progress: Progress = no_progress) -> SourceModel:
-    """Reads a whole model, in the dtype that it is stored in.
+    """Reads a whole model, in bfloat16 if it is stored so, else in float32.
 
     Raises InputError for missing, cut or contradictory files, and RefusedError for a model that the
     engine would compute differently.
@@ -46,12 +46,13 @@ def read(folder: Path, label: str, progress: Progress = no_progress) -> SourceMo
     where = str(folder / CONFIG)
     family = bridge.for_config(config, where)
     shape = family.shape_from_config(config, where)
-    tensors = _clean(read_tensors(folder, progress), shape.tied, folder)
+    tensors = uniform(_clean(read_tensors(folder, progress), shape.tied, folder))
+    dtype = dtype_name(tensors)
     generation = folder / GENERATION
     return SourceModel(
         shape=shape,
         tensors=tensors,
-        config=config,
+        config={**config, "dtype": dtype, "torch_dtype": dtype},
         tokenizer=read_tokenizer(folder),
         generation_config=read_json(generation) if generation.is_file() else None,
         label=label,
@@ -77,8 +78,8 @@ def read_tensors(folder: Path, progress: Progress = no_progress) -> dict[str, Te
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
             raise RefusedError(
-                f"{folder}: {name} is stored as {tensor.dtype}; only float32, bfloat16 and float16 weights are read. "
-                f"Dequantise the model first."
+                f"{folder}: {name} is stored as {tensor.dtype}; only float32, bfloat16 and float16 "
+                f"weights are read. Dequantise the model first."
             )
     return tensors
 
@@ -103,7 +104,7 @@ def source_hash(folder: Path) -> str:
 
 
 def write(model: SourceModel, folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
-    """Writes the whole model into an existing folder; weights over `shard_bytes` are sharded with an index."""
+    """Writes the whole model into an existing folder; weights over `shard_bytes` are sharded."""
     write_json(folder / CONFIG, model.config)
     if model.generation_config is not None:
         write_json(folder / GENERATION, model.generation_config)
@@ -111,15 +112,20 @@ def write(model: SourceModel, folder: Path, shard_bytes: int = SHARD_BYTES) -> N
         (folder / name).write_bytes(content)
     shards = _shards(model.tensors, shard_bytes)
     if len(shards) == 1:
-        save_file(dict(shards[0]), folder / SINGLE, metadata={"format": "pt"})
+        _save(shards[0], folder / SINGLE)
         return
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(dict(shard), folder / name, metadata={"format": "pt"})
+        _save(shard, folder / name)
         weight_map |= dict.fromkeys(shard, name)
     total = sum(tensor.nbytes for tensor in model.tensors.values())
     write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod((path.parent / CONFIG).stat().st_mode)  # safetensors makes it readable by its owner alone
 
 
 def _shards(tensors: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
@@ -135,7 +141,7 @@ def _shards(tensors: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]
 
 
 def _clean(tensors: dict[str, Tensor], tied: bool, folder: Path) -> dict[str, Tensor]:
-    """Drops what holds no information: the frequencies old exports store, and the copy of a tied embedding."""
+    """Drops what says nothing new: the frequencies old exports store, and a tied embedding's copy."""
     kept = {name: t for name, t in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
     if tied and "lm_head.weight" in kept:
         head, embedding = kept.pop("lm_head.weight"), kept.get("model.embed_tokens.weight")

@@ -19,12 +19,13 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Shapes, where: str) -
         near = f" There is {unknown[0]}, which no part of the model has." if unknown else ""
         raise InputError(
             f"{where}: {len(missing)} of {len(expected)} tensors are missing, the first is {missing[0]} "
-            f"{list(expected[missing[0]])}.{near} The model is incomplete, or config.json describes another one."
+            f"{list(expected[missing[0]])}.{near} The model is incomplete, or config.json "
+            f"describes another one."
         )
     if unknown:
         raise InputError(
-            f"{where}: there are {len(unknown)} tensors that no part of the model has, the first is {unknown[0]}; "
-            f"{nearest(unknown[0], expected)} They would be lost, so the model is not converted."
+            f"{where}: there are {len(unknown)} tensors that no part of the model has, the first is "
+            f"{unknown[0]}; {nearest(unknown[0], expected)} They would be lost."
         )
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:

