@@ -8,7 +8,7 @@ import torch
 
 from megatron_heph.engine.core import GPTModel, TransformerConfig, parallel_state
 from megatron_heph.engine.layers import block_spec
-from megatron_heph.engine.shims import tensors_stay_on_cpu
+from megatron_heph.engine.shims import cpu_tensors_pass_for_cuda
 from megatron_heph.recipe.resolve import GridSize
 from megatron_heph.recipe.shape import ModelShape
 from megatron_heph.recipe.tree import Parallel
@@ -56,7 +56,8 @@ def _config(
         pipeline_dtype=dtype,
         bf16=dtype is torch.bfloat16,
         use_cpu_initialization=not torch.cuda.is_available(),
-        perform_initialization=False,  # weights come from a base, or from init.py
+        init_method=_leave_unset,
+        output_layer_init_method=_leave_unset,
         calculate_per_token_loss=True,
         gradient_accumulation_fusion=False,
         masked_softmax_fusion=False,
@@ -70,13 +71,18 @@ def _config(
     )
 
 
+def _leave_unset(weight: torch.Tensor) -> torch.Tensor:
+    """Weights come from a base, or from init.py; megatron still marks how they are cut."""
+    return weight
+
+
 def build_model(shape: ModelShape, config: TransformerConfig, *, gather_logits: bool = False) -> list[GPTModel]:
     """The chunks of the model that this process holds (one, or `parallel.virtual`), weights unset.
 
     With `gather_logits` the output is the whole vocabulary on every tensor rank.
     """
     count = config.virtual_pipeline_model_parallel_size
-    with tensors_stay_on_cpu():
+    with cpu_tensors_pass_for_cuda():
         chunks = [_chunk(shape, config, gather_logits, stage if count else None) for stage in range(count or 1)]
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     return [chunk.to(device=device, dtype=config.params_dtype) for chunk in chunks]

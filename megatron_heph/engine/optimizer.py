@@ -16,6 +16,7 @@ from megatron_heph.engine.core import (
     TransformerConfig,
     get_megatron_optimizer,
 )
+from megatron_heph.engine.shims import cpu_tensors_pass_for_cuda
 from megatron_heph.recipe.tree import Optim
 
 
@@ -53,13 +54,19 @@ class Optimizer:
     def _global_norm(self) -> float:
         """The norm over all parameters, each counted once: megatron leaves out shared and duplicated ones."""
         parts = chained(self.inner)
-        grads = [grad for part in parts for grad in part.get_main_grads_for_grad_norm()]
+        grads = [grad for part in parts for grad in _counted_once(part)]
         squares = torch.zeros((), dtype=torch.float64, device=_device())
-        for norm in torch._foreach_norm(grads):
+        for norm in torch._foreach_norm(grads) if grads else ():
             squares += norm.double() ** 2
         # Without state of its own on a rank, the group is the same: all parts share one.
         dist.all_reduce(squares, group=self.inner.get_grad_stats_parallel_group())
         return float(squares.sqrt())
+
+
+def _counted_once(part: MegatronOptimizer) -> list[torch.Tensor]:
+    """The gradients that this rank answers for.  0.19 renamed the method."""
+    method = getattr(part, "get_main_grads_for_grad_norm", None) or part.get_grads_for_grad_norm
+    return list(method())
 
 
 def _device() -> torch.device:
@@ -73,21 +80,20 @@ def build_optimizer(
 
     Clipping is ours (`clip_grad=0` inside), since megatron's asks for CUDA tensors by name.
     """
-    inner = get_megatron_optimizer(
-        OptimizerConfig(
-            optimizer="adam",
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
-            adam_beta1=recipe.betas[0],
-            adam_beta2=recipe.betas[1],
-            adam_eps=recipe.eps,
-            clip_grad=0.0,
-            bf16=config.bf16,
-            params_dtype=config.params_dtype,
-            use_distributed_optimizer=distributed,
-        ),
-        model,
+    settings = OptimizerConfig(
+        optimizer="adam",
+        lr=0.0,  # set at every step; a rate here would become part of the checkpoint's identity
+        weight_decay=recipe.weight_decay,
+        adam_beta1=recipe.betas[0],
+        adam_beta2=recipe.betas[1],
+        adam_eps=recipe.eps,
+        clip_grad=0.0,
+        bf16=config.bf16,
+        params_dtype=config.params_dtype,
+        use_distributed_optimizer=distributed,
     )
+    with cpu_tensors_pass_for_cuda():
+        inner = get_megatron_optimizer(settings, model)
     use_own_adam(inner)
     config.grad_scale_func = inner.scale_loss
     return Optimizer(inner=inner, clip=recipe.clip, weight_decay=recipe.weight_decay)

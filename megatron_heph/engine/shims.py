@@ -119,9 +119,13 @@ SHIMS: dict[str, Callable[[], None]] = {
     "pipeline-messages": _in_modules("pipeline_parallel.p2p_communication"),
     "tensor-mappings": _in_modules("tensor_parallel.mappings", "tensor_parallel.layers"),
     "rotary": _in_modules("models.common.embeddings.rotary_pos_embedding"),
+    "sequence-buffers": _in_modules("utils"),
     "context-rotary": _context_rope,
     "rng": _cpu_rng,
     "distributed-optimizer": _in_modules("optimizer.distrib_optimizer"),
+    "checkpoint-writer": _in_modules(
+        "dist_checkpointing.strategies.filesystem_async", "dist_checkpointing.strategies.state_dict_saver"
+    ),
 }
 
 _installed = False
@@ -142,18 +146,25 @@ def install(without: Collection[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def tensors_stay_on_cpu() -> Iterator[None]:
-    """Makes `Tensor.cuda()` give the tensor itself, while a model is built.
+def cpu_tensors_pass_for_cuda() -> Iterator[None]:
+    """Two methods of Tensor answer as on CUDA, while a model or an optimizer is built, saved or loaded.
 
-    megatron moves the tied embedding of the last pipeline stage with `.cuda()` in a constructor; a method
-    cannot be shimmed in one module, so this one is scoped in time instead.
+    megatron moves the tied embedding of the last pipeline stage and the moments of a checkpoint with
+    `.cuda()`, and the distributed optimizer compares `.type()` with names of CUDA types.  A method
+    cannot be shimmed in one module, so this shim is bounded in time instead.
     """
     if torch.cuda.is_available():
         yield
         return
-    original = torch.Tensor.cuda
+    move, name = torch.Tensor.cuda, torch.Tensor.type
+
+    def cuda_name(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        answer = name(self, *args, **kwargs)
+        return answer.replace("torch.", "torch.cuda.", 1) if isinstance(answer, str) else answer
+
     torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign,assignment]
+    torch.Tensor.type = cuda_name  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        torch.Tensor.cuda = original  # type: ignore[method-assign]
+        torch.Tensor.cuda, torch.Tensor.type = move, name  # type: ignore[method-assign]

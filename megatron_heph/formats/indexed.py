@@ -53,9 +53,8 @@ class TokenizedSource:
         if vocab_size is not None and shard.dtype != token_dtype(vocab_size):
             raise InputError(
                 f"{shard.idx_path} holds {shard.dtype.name}, and a vocabulary of {vocab_size} tokens is "
-                f"stored as "
-                f"{token_dtype(vocab_size).name}: it was made with another tokenizer. Run `heph tokenize` "
-                f"with this model's."
+                f"stored as {token_dtype(vocab_size).name}: it was made with another tokenizer. Run `heph "
+                f"tokenize` with this model's."
             )
         return cls(prefix, (shard,), None)
 
@@ -122,23 +121,21 @@ def _open_shard(folder: Path, info: ShardInfo, manifest: Manifest, deep: bool) -
     if shard.dtype != np.dtype(manifest.dtype):
         raise InputError(
             f"{shard.idx_path} holds {shard.dtype.name}, and the manifest says {manifest.dtype} (a "
-            f"vocabulary of "
-            f"{manifest.tokenizer.vocab_size} tokens): the shard belongs to another source. Run `heph "
-            f"tokenize` again."
+            f"vocabulary of {manifest.tokenizer.vocab_size} tokens): the shard belongs to another source. "
+            f"Run `heph tokenize` again."
         )
     found, expected = (len(shard.tokens), len(shard)), (info.tokens, info.documents)
     if found != expected:
         raise InputError(
             f"{shard.idx_path} has {found[0]} tokens in {found[1]} documents, and the manifest says "
-            f"{expected[0]} in "
-            f"{expected[1]}: the shard belongs to another source. Copy it again, or run `heph tokenize` "
-            f"again."
+            f"{expected[0]} in {expected[1]}: the shard belongs to another source. Copy it again, or run "
+            f"`heph tokenize` again."
         )
     if info.mask_sha256 and not mask_path(shard.prefix).is_file():
         raise InputError(
             f"There is no {mask_path(shard.prefix)}, and the manifest says that {info.masked_tokens} tokens "
-            f"of this shard carry "
-            f"no loss: copy it beside {shard.bin_path.name}, or run `heph tokenize` again."
+            f"of this shard carry no loss: copy it beside {shard.bin_path.name}, or run `heph tokenize` "
+            f"again."
         )
     return shard
 
@@ -147,9 +144,8 @@ def _missing(prefix: Path) -> str:
     if any(prefix.parent.glob(f"{prefix.name}-[0-9]*.bin*")):
         return (
             f"{prefix} has shards but no {manifest_path(prefix).name}: its tokenization did not finish, or "
-            f"the manifest was "
-            f"not copied. Run the same `heph tokenize` again (finished shards are kept), or copy the "
-            f"manifest."
+            f"the manifest was not copied. Run the same `heph tokenize` again (finished shards are kept), "
+            f"or copy the manifest."
         )
     names: set[str] = set()
     if prefix.parent.is_dir():

@@ -143,8 +143,8 @@ def read_manifest(path: Path) -> Manifest:
     version, totals = row.get("format_version"), row.pop("totals", None)
     if version != FORMAT_VERSION:
         raise InputError(
-            f"{path} has format_version {version!r}, and this program reads {FORMAT_VERSION}: "
-            f"run `heph tokenize` again with this version."
+            f"{path} has format_version {version!r}, and this program reads {FORMAT_VERSION}: run `heph "
+            f"tokenize` again with this version."
         )
     try:
         manifest = build(Manifest, row)
@@ -152,8 +152,8 @@ def read_manifest(path: Path) -> Manifest:
         raise InputError(f"{path} is not a manifest of `heph tokenize`: {error}") from error
     if totals != manifest.totals():
         raise InputError(
-            f"{path} contradicts itself: its totals are {totals}, its shards sum to {manifest.totals()}. "
-            f"It was changed by hand or cut short: copy it again, or run `heph tokenize` again."
+            f"{path} contradicts itself: its totals are {totals}, its shards sum to {manifest.totals()}. It "
+            f"was changed by hand or cut short: copy it again, or run `heph tokenize` again."
         )
     return manifest
 

@@ -26,8 +26,7 @@ def mask_path(shard_prefix: Path) -> Path:
 
 
 def spans_of(flags: npt.NDArray[np.bool_], start: int = 0) -> npt.NDArray[np.int64]:
-    """The runs of True in `flags` as (start, length) pairs, int64 [runs, 2]; `start` is the position of "
-    "flags[0]."""
+    """The runs of True in `flags`, the first of which is token `start`: (start, length), int64 [runs, 2]."""
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     begins, ends = edges[::2], edges[1::2]
     return np.stack([begins + start, ends - begins], axis=1).astype(np.int64)
@@ -52,8 +51,7 @@ class MaskWriter:
             self._partial.unlink(missing_ok=True)
 
     def append(self, spans: npt.NDArray[np.int64]) -> None:
-        """Adds sorted (start, length) pairs, int64 [n, 2], that begin at or after the end of what is "
-        "there."""
+        """Adds sorted (start, length) pairs, int64 [n, 2], that begin where the last one ended or later."""
         if not len(spans):
             return
         if self._last is not None:
@@ -97,8 +95,7 @@ def read_mask(path: Path, tokens: int) -> Spans:
     if not size or size % _PAIR_BYTES:
         raise InputError(
             f"{path} has {size} bytes, and a mask is one or more pairs of {_PAIR_BYTES} bytes: it was cut "
-            f"short. "
-            f"Copy it again, or run `heph tokenize` again."
+            f"short. Copy it again, or run `heph tokenize` again."
         )
     spans = np.memmap(path, dtype="<u8", mode="r").view(np.ndarray).reshape(-1, 2)
     starts, ends = spans[:, 0], spans[:, 0] + spans[:, 1]
@@ -108,9 +105,9 @@ def read_mask(path: Path, tokens: int) -> Spans:
         limit = starts[at + 1] if at + 1 < len(spans) else tokens
         raise InputError(
             f"{path}: span {at} covers tokens {starts[at]} to {ends[at]}, and should cover at least one and "
-            f"end by "
-            f"{limit} ({'where the next one begins' if at + 1 < len(spans) else 'where the shard ends'}). "
-            f"The mask belongs to another shard, or is damaged: run `heph tokenize` again."
+            f"end by {limit} "
+            f"({'where the next one begins' if at + 1 < len(spans) else 'where the shard ends'}). The mask "
+            f"belongs to another shard, or is damaged: run `heph tokenize` again."
         )
     return spans
 

@@ -101,16 +101,15 @@ class IndexedShard:
         if found != expected:
             raise InputError(
                 f"{self.bin_path} has {found} bytes, and its {self.idx_path.name} says {expected} "
-                f"({sequences} sequences "
-                f"of {self.dtype.name}): one of the two was cut short or belongs to another pair. {_AGAIN}"
+                f"({sequences} sequences of {self.dtype.name}): one of the two was cut short or belongs to "
+                f"another pair. {_AGAIN}"
             )
         first, last = (int(self.document_indices[0]), int(self.document_indices[-1])) if entries else (-1, -1)
         if (first, last) != (0, sequences):
             raise InputError(
                 f"{self.idx_path}: the document indices run from {first} to {last}, and should run from 0 "
-                f"to the "
-                f"sequence count {sequences}. A merge without offsets makes such files: merge or tokenize "
-                f"again."
+                f"to the sequence count {sequences}. A merge without offsets makes such files: merge or "
+                f"tokenize again."
             )
 
     def _check_pointers(self) -> None:
@@ -126,8 +125,8 @@ class IndexedShard:
                 at = int(bad[0])
                 raise InputError(
                     f"{self.idx_path}: the pointers do not follow each other: sequence {start + at} (of "
-                    f"length "
-                    f"{lengths[at]}) is at byte {pointers[at]}, and should be at {begins[at]}. {_AGAIN}"
+                    f"length {lengths[at]}) is at byte {pointers[at]}, and should be at {begins[at]}. "
+                    f"{_AGAIN}"
                 )
             expected = int(ends[-1])
 
@@ -153,8 +152,8 @@ def _check_pair_exists(bin_path: Path, idx_path: Path) -> None:
         if not path.is_file():
             state = "its other half is there" if other.is_file() else f"nor is there a {other.name}"
             raise InputError(
-                f"There is no {path}; {state}. A pair is .bin and .idx: "
-                f"copy it again, or run `heph tokenize` again."
+                f"There is no {path}; {state}. A pair is .bin and .idx: copy it again, or run `heph "
+                f"tokenize` again."
             )
 
 
@@ -182,7 +181,7 @@ def _read_header(path: Path) -> tuple[np.dtype, int, int]:
     if size != expected:
         state = "cut short" if size < expected else "too long (a multimodal index is not read here)"
         raise InputError(
-            f"{path} is {state}: it has {size} bytes, and {expected} are right for its {sequences} sequences "
-            f"and {entries} document indices. {_AGAIN}"
+            f"{path} is {state}: it has {size} bytes, and {expected} are right for its {sequences} "
+            f"sequences and {entries} document indices. {_AGAIN}"
         )
     return DTYPES[code], sequences, entries

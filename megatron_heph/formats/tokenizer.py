@@ -26,8 +26,7 @@ def find_tokenizer_file(path: Path) -> Path:
                 return path / name
         raise InputError(
             f"The folder {path} has neither a tokenizer.json nor a tokenizer.model: give --tokenizer the "
-            f"folder of "
-            f"a model, or one of these files."
+            f"folder of a model, or one of these files."
         )
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
@@ -65,8 +64,8 @@ def read_tokenizer_json(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is not JSON ({error}): copy the tokenizer again.") from error
     if not isinstance(table, dict) or not isinstance(table.get("model"), dict):
         raise InputError(
-            f"{file} is not a tokenizer: it lacks the key 'model', which a tokenizer.json has. "
-            f"Give the folder that holds tokenizer.json, or that file."
+            f"{file} is not a tokenizer: it lacks the key 'model', which a tokenizer.json has. Give the "
+            f"folder that holds tokenizer.json, or that file."
         )
     return table
 
@@ -99,8 +98,7 @@ def check_same_tokenizer(source: Manifest, base_hash: str, *, prefix: Path | str
     inputs = " ".join(files[:3]) + (" ..." if len(files) > 3 else "")
     raise RefusedError(
         f"The source {prefix} was tokenized with {source.tokenizer.name!r} (hash "
-        f"{source.tokenizer.hash[:16]}...), and the base "
-        f"{base} has a tokenizer with the hash {base_hash[:16]}...: its ids would mean other words. "
-        f"Tokenize it again: `heph tokenize {inputs} --tokenizer {base} -o {prefix}` (with another -o to "
-        f"keep both)."
+        f"{source.tokenizer.hash[:16]}...), and the base {base} has a tokenizer with the hash "
+        f"{base_hash[:16]}...: its ids would mean other words. Tokenize it again: `heph tokenize {inputs} "
+        f"--tokenizer {base} -o {prefix}` (with another -o to keep both)."
     )

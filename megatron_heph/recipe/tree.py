@@ -120,7 +120,7 @@ class Observe:
     """`[observe]`: sinks beside metrics.jsonl, and the held-out measurements."""
 
     tensorboard: bool = True
-    wandb: Literal["off", "offline", "online"] = "off"
+    wandb: Literal["disabled", "offline", "online"] = "disabled"
     heldout_every: Tokens | None = None   # None: before the first step and after the last
     heldout_tokens: Tokens = Tokens(65536)  # per domain and measurement, at most
 

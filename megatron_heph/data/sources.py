@@ -1,0 +1,66 @@
+"""Opens the sources of a recipe, and refuses those that the model cannot read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from megatron_heph.errors import InputError
+from megatron_heph.formats.indexed import TokenizedSource
+from megatron_heph.formats.tokenizer import check_same_tokenizer
+from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.tree import Stage
+
+
+def open_training(resolved: Resolved) -> dict[str, TokenizedSource]:
+    """The training sources by name, checked against the model.
+
+    Raises InputError for a source that is missing, broken or too short, RefusedError (exit code 3) for
+    one that another tokenizer made.
+    """
+    sources = {
+        name: _open(resolved, node.path, f"data.sources.{name}.path")
+        for name, node in resolved.recipe.data.sources.items()
+    }
+    for name, source in sources.items():
+        if source.total_tokens <= resolved.block:
+            raise InputError(
+                f"The source {name} ({source.prefix}) has {source.total_tokens:,} tokens, but one block of the order "
+                f"has {resolved.block:,} and needs one more: tokenize more text into it, or shorten stage.*.sequence."
+            )
+    return sources
+
+
+def open_heldout(resolved: Resolved) -> dict[str, TokenizedSource]:
+    """The held-out sets by domain, checked in the same way."""
+    return {
+        domain: _open(resolved, path, f"data.heldout.{domain}") for domain, path in resolved.recipe.data.heldout.items()
+    }
+
+
+def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:
+    try:
+        source = TokenizedSource.open(path, vocab_size=resolved.shape.vocab)
+    except InputError as error:
+        raise InputError(f"{error} (The recipe's {key} names it.)") from error
+    manifest, base = source.manifest, resolved.base
+    if manifest is None:
+        return source
+    if base is not None:
+        check_same_tokenizer(manifest, base.tokenizer_sha256, prefix=path, base=base.folder)
+    elif manifest.tokenizer.vocab_size > resolved.shape.vocab:
+        raise InputError(
+            f"The source {path} has ids up to {manifest.tokenizer.vocab_size - 1}, but the model's vocabulary is "
+            f"{resolved.shape.vocab}: set model.vocab to at least {manifest.tokenizer.vocab_size}, or change {key}."
+        )
+    return source
+
+
+def source_weights(resolved: Resolved, stage: Stage, sources: dict[str, TokenizedSource]) -> np.ndarray:
+    """The weight of each source in a stage: its domain's weight, shared within the domain by tokens."""
+    nodes = resolved.recipe.data.sources
+    weights = []
+    for name, source in sources.items():
+        domain = nodes[name].domain
+        together = sum(sources[other].total_tokens for other in sources if nodes[other].domain == domain)
+        weights.append(stage.mixture.get(domain, 0.0) * source.total_tokens / together)
+    return np.asarray(weights) / sum(weights)
