@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,7 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs one subcommand; verify returns 3 if the two models are not the same up to rounding."""
     actions = {"import": _import, "export": _export, "verify": _verify}
-    return actions[args.action](args, _Progress())
+    # megatron-core and torch warn of coming changes at every checkpoint: nothing that a user can act on.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(megatron|torch)\.")
+    progress = _Progress()
+    try:
+        return actions[args.action](args, progress)
+    finally:
+        progress.end()
 
 
 def _import(args: argparse.Namespace, progress: _Progress) -> int:
@@ -100,14 +107,7 @@ def _verify(args: argparse.Namespace, progress: _Progress) -> int:
         for name, value in result.worst():
             print(f"  {name}: max |Δ| {value:.1e}")
         print(result.logits.sentence())
-        verdict = (
-            "identical"
-            if result.identical
-            else "the same up to rounding"
-            if result.equivalent
-            else "different"
-        )
-        print(f"The two models are {verdict}.")
+        print(f"The two models are {result.verdict}.")
     return 0 if result.equivalent else RefusedError.exit_code
 
 

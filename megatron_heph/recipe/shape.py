@@ -13,7 +13,7 @@ from megatron_heph.formats.toml_tree import build
 FAMILIES = ("llama",)
 RECORD = "heph.json"  # what makes a folder a base model
 WEIGHTS = "megatron"  # the subfolder with megatron-core's torch_dist weights, loadable on any grid
-_TEXTS = ("label", "source", "source_sha256", "dtype", "tokenizer_hash")  # keys of the record
+_TEXTS = ("label", "source", "source_sha256", "dtype", "tokenizer_sha256")  # keys of the record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class BaseModel:
     source: str  # the file or folder it was imported from, by name
     source_sha256: str
     dtype: str  # of model.safetensors: "float32" or "bfloat16"
-    tokenizer_hash: str  # formats.tokenizer.tokenizer_hash of its tokenizer.json
+    tokenizer_sha256: str  # formats.tokenizer.tokenizer_hash of its tokenizer.json
 
     @property
     def tokenizer(self) -> Path:

@@ -119,8 +119,8 @@ pipeline_tag: text-generation
 {label}.
 
 Exported by megatron_heph as {dtype}. Loaded back with transformers {reference} in float32 and compared with
-the training engine on the same weights: {comparison.sentence()} (`{FILE}`). Against the checkpoint before
-rounding to {dtype}: {rounding.sentence()}.
+the training engine on the same weights: {comparison.sentence()} (`{FILE}`).
+Against the checkpoint before rounding to {dtype}: {rounding.sentence()}.
 
 A model that continues another one is bound by that one's licence.
 """

@@ -111,7 +111,7 @@ def _record(model: SourceModel, folder: Path, source: str, digest: str) -> dict[
         "source": source,
         "source_sha256": digest,
         "dtype": dtype_name(model.tensors),
-        "tokenizer_hash": tokenizer_hash(folder),
+        "tokenizer_sha256": tokenizer_hash(folder),
         "versions": versions(),
         "files": {str(path.relative_to(folder)): path.stat().st_size for path in files},
     }

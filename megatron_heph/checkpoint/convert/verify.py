@@ -34,6 +34,13 @@ class Verification:
         """Whether the logits agree within the limits of a certificate."""
         return self.logits.passed
 
+    @property
+    def verdict(self) -> str:
+        """The result in words."""
+        if self.identical:
+            return "identical"
+        return "the same up to float32 rounding" if self.equivalent else "different"
+
     def worst(self, count: int = 5) -> list[tuple[str, float]]:
         """The tensors that differ most."""
         differing = [(name, value) for name, value in self.tensors.items() if value]

@@ -29,7 +29,7 @@ def test_a_folder_becomes_a_base_with_its_proof(source, tmp_path):
     base = read_base(tmp_path / "base")
     assert result.base == base
     assert (base.label, base.source, base.dtype) == ("a tiny model", "tiny", "float32")
-    assert base.tokenizer_hash == tokenizer_hash(source)
+    assert base.tokenizer_sha256 == tokenizer_hash(source)
     expected = llama.from_hf(base.shape, hf_tensors(make_llama()))
     found = weights.read(base.shape, base.weights)
     assert all(torch.equal(found[name], expected[name]) for name in expected)

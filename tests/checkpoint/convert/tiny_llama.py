@@ -85,8 +85,9 @@ def gguf_tensors(model):
     config = model.config
     names = {
         "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
-        "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+        "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+        "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
     }  # fmt: skip
     top = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
            "lm_head.weight": "output.weight"}  # fmt: skip
@@ -122,8 +123,10 @@ def save_gguf(model, path, options=None):
     }  # fmt: skip
     writer = gguf.GGUFWriter(path, metadata.pop("general.architecture", "llama"))
     for key, value in metadata.items():
-        kinds = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string,
-                 list: writer.add_array}  # fmt: skip
+        kinds = {
+            bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string,
+            list: writer.add_array,
+        }  # fmt: skip
         if value is not None:
             kinds[type(value)](key, value)
     tensors = {k: v for k, v in gguf_tensors(model).items() if k not in options.leave_out}
