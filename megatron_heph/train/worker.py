@@ -1,4 +1,8 @@
-"""One process of a grid: `python -m megatron_heph.train.worker RUN`, started by the local launcher or by Slurm."""
+"""One process of a grid: `python -m megatron_heph.train.worker RUN`, started by the local launcher or a cluster's.
+
+Imports stand inside the functions: megatron's checkpoint writer starts a helper process that imports
+this module again, and it should not wait for torch.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,46 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from megatron_heph.errors import HephError
-from megatron_heph.recipe.resolve import Machine, Resolved
-from megatron_heph.train.run_folder import RunFolder
-from megatron_heph.train.stop import StopRequest
+
+if TYPE_CHECKING:
+    from megatron_heph.recipe.resolve import Machine, Resolved
+    from megatron_heph.train.run_folder import RunFolder
 
 
 def run_here(resolved: Resolved, folder: RunFolder) -> None:
     """Trains as this process of the grid, listening for requests to stop."""
-    # Notes of torch and megatron about their own future: no user can act on them, every process repeats them.
-    warnings.simplefilter("ignore", FutureWarning)
-    warnings.filterwarnings("ignore", message=".*(overwrite|existing checkpoint|no current CUDA).*")
+    from megatron_heph.train.session import train
+    from megatron_heph.train.stop import StopRequest
+
+    silence_notes()
     stop = StopRequest()
     stop.listen()
-    from megatron_heph.train.session import train
-
     train(resolved, folder, stop)
 
 
+def silence_notes() -> None:
+    """Hides notes of torch and megatron about their own future: no user can act on them, every process repeats them."""
+    warnings.simplefilter("ignore", FutureWarning)
+    for text in ("overwrite", "existing checkpoint", "not a leaf Tensor", "no current CUDA"):
+        warnings.filterwarnings("ignore", message=f".*{text}.*")
+
+
 def this_machine(world: int | None = None) -> Machine:
-    """The cores and GPUs that this process may use."""
+    """The cores and GPUs that this process may use; `world` is how many processes a launcher started."""
     import torch
+
+    from megatron_heph.recipe.resolve import Machine
 
     return Machine(cores=len(os.sched_getaffinity(0)), gpus=torch.cuda.device_count(), world=world)
 
 
 def main() -> int:
     """Runs the worker of the folder in argv; its exit code is the error's."""
+    from megatron_heph.train.run_folder import RunFolder
+
     try:
         folder = RunFolder(Path(sys.argv[1]))
         run_here(folder.resolved(this_machine(int(os.environ["WORLD_SIZE"]))), folder)
