@@ -28,6 +28,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from data_tools.curate.licence import from_text
 from megatron_heph.errors import InputError, nearest
 
 STDLIB = "python"
@@ -151,15 +152,23 @@ def _from_distribution(distribution: importlib.metadata.Distribution, archive_sh
 
 
 def _stated_license(distribution: importlib.metadata.Distribution) -> str:
-    """The most exact statement that the metadata makes: an SPDX expression, a name, or a classifier."""
+    """The most exact statement there is: an SPDX expression, a name, a classifier, or the licence's text.
+
+    "BSD" alone leaves the clauses open, so there the text decides.
+    """
     metadata = distribution.metadata.json  # keys in snake case, absent ones left out
     if expression := metadata.get("license_expression"):
         return str(expression)
     name = str(metadata.get("license") or "").strip()
-    if name and "\n" not in name and len(name) <= 80:  # longer ones are the licence's whole text
+    classifiers = [c.rpartition(" :: ")[2] for c in metadata.get("classifier", ()) if c.startswith("License :: ")]
+    if not name or "\n" in name or len(name) > 80:  # longer ones are the licence's whole text
+        name = classifiers[0] if len(classifiers) == 1 else ""
+    if name.removesuffix(" License") not in ("", "BSD"):
         return name
-    classifiers = [c for c in metadata.get("classifier", ()) if c.startswith("License :: ")]
-    return classifiers[0].rpartition(" :: ")[2] if len(classifiers) == 1 else ""
+    for file in distribution.files or ():
+        if file.stem.lower() in ("license", "licence", "copying") and file.parts[0].endswith(".dist-info"):
+            return from_text(file.read_text(encoding="utf-8")) or name
+    return name
 
 
 def _from_cache(name: str, version: str) -> Package:

@@ -52,6 +52,16 @@ def spdx(statement: str) -> str:
     return _NAMES.get(" ".join(words.split()), "")
 
 
+def from_text(text: str) -> str:
+    """The SPDX name of a licence's full text, for the few that most packages use; "" for others."""
+    words = " ".join(text.lower().split())
+    if "redistribution and use in source and binary forms" in words:
+        return "BSD-3-Clause" if "neither the name" in words else "BSD-2-Clause"
+    if "permission is hereby granted, free of charge" in words:
+        return "MIT"
+    return "Apache-2.0" if "apache license version 2.0" in words[:200] else ""
+
+
 def allowed(expression: str, allow: frozenset[str]) -> bool:
     """Whether an SPDX expression lets us take the text: AND needs both sides, OR one of them.
 

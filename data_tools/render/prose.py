@@ -54,17 +54,17 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = text[: limit + 1]
-    ends = [match.end() for match in re.finditer(r"[.!?:]['\"`)]?(?=\s)", head)]
+    ends = [match.end() for match in re.finditer(r"[.!?]['\"`)]?(?=\s)", head)]
     # "e.g." and "i.e." end no sentence.
     ends = [end for end in ends if not re.search(r"\b(?:e\.g|i\.e|etc|vs)\.$", head[:end])]
     if ends and ends[-1] > limit // 4:
-        return head[: ends[-1]].rstrip().removesuffix(":")
+        return head[: ends[-1]].rstrip()
     cut = head[: max(0, limit - 3)]
     return (cut.rsplit(None, 1)[0] if " " in cut.strip() else cut).rstrip(",;:") + "..."
 
 
 def first_sentence(text: str, limit: int) -> str:
-    """The first sentence on one line, at most `limit` characters."""
-    line = one_line(text)
+    """The first sentence of the first paragraph, at most `limit` characters."""
+    line = one_line(text.strip().partition("\n")[0])
     match = re.search(r"(?<!e\.g)(?<!i\.e)\.(?=\s+[A-Z`])", line)
     return shorten(line[: match.end()] if match else line, limit)

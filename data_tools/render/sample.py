@@ -12,7 +12,7 @@ from data_tools.render.fields import Field
 _STRINGS = (
     ("arn", "arn:aws:{subject}:us-east-1:123456789012:example"),
     ("email", "user@example.com"), ("url", "https://example.com"), ("uri", "https://example.com"),
-    ("token", "token-1"), ("name", "example-{subject}"), ("id", "{subject}-1234"), ("path", "/example"),
+    ("token", "token-1"), ("name", "example-{subject}"), ("id", "{subject}-1234"), ("path", "example.txt"),
     ("region", "us-east-1"), ("description", "An example."), ("cidr", "10.0.0.0/16"), ("key", "example-key"),
     ("version", "1"), ("type", "default"), ("date", "2026-01-01"), ("time", "2026-01-01T00:00:00Z"),
 )  # fmt: skip

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-import pprint
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from data_tools.curate.step import Dropped
 from data_tools.packages import Package, find_package
+from data_tools.render.code import boto3_call
 from data_tools.render.fields import Field
 from data_tools.render.operation import Bounds, Example, Operation, render
 from data_tools.render.prose import one_line, plain
@@ -127,7 +127,7 @@ def _operation(
         name=name,
         function=f"{service}_{method}".replace("-", "_").replace(".", "_"),
         purpose=purpose,
-        request=f"{http.get('method', 'POST')} {http.get('requestUri', '/')} ({metadata.get('apiVersion', '')})",
+        request=f"{http.get('method', 'POST')} {http.get('requestUri', '/')} (API version {metadata.get('apiVersion', '')})",
         parameters=fields,
         returns=_members(shapes, operation.get("output"), depth, ()),
         errors=[_error(shapes, error["shape"]) for error in operation.get("errors", ())],
@@ -181,7 +181,7 @@ def _real_example(service: str, method: str, example: dict[str, Any]) -> Example
     title = one_line(plain(example.get("description") or example.get("title") or "A worked call."))
     arguments = example.get("input") or {}
     return Example(
-        title=title, arguments=arguments, code=_python_call(service, method, arguments), language="python",
+        title=title, arguments=arguments, code=boto3_call(service, method, arguments), language="python",
         made=False, response=example.get("output"),
     )  # fmt: skip
 
@@ -190,19 +190,8 @@ def _made_example(service: str, method: str, purpose: str, fields: Sequence[Fiel
     arguments = sample_arguments(fields, service)
     return Example(
         title="A call with the required parameters" if any(f.required for f in fields) else "A call",
-        arguments=arguments, code=_python_call(service, method, arguments), language="python", made=True,
+        arguments=arguments, code=boto3_call(service, method, arguments), language="python", made=True,
     )  # fmt: skip
-
-
-def _python_call(service: str, method: str, arguments: dict[str, Any]) -> str:
-    lines = ["import boto3", "", f'client = boto3.client("{service}")']
-    if not arguments:
-        return "\n".join([*lines, f"response = client.{method}()"])
-    lines.append(f"response = client.{method}(")
-    for name, value in arguments.items():
-        text = pprint.pformat(value, width=90, sort_dicts=False).replace("\n", "\n" + " " * (5 + len(name)))
-        lines.append(f"    {name}={text},")
-    return "\n".join([*lines, ")"])
 
 
 @functools.cache

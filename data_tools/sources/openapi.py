@@ -5,20 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from data_tools.curate.step import Dropped
 from data_tools.packages import Package, find_package, local_package
 from data_tools.render import json_schema
+from data_tools.render.code import curl
 from data_tools.render.fields import Field
 from data_tools.render.operation import Bounds, Example, Operation, render
 from data_tools.render.prose import one_line, plain
-from data_tools.render.sample import sample_arguments, sample_value
+from data_tools.render.sample import sample_arguments
 from data_tools.sources.base import Reader
 from megatron_heph.errors import InputError
 from megatron_heph.formats.document import Document
@@ -141,7 +140,7 @@ def _operation(
         errors=errors,
         examples=[Example(
             title="A call with the required parameters" if any(f.required for f in fields) else "A call",
-            arguments=arguments, code=_curl(root, path, method, fields, arguments), language="bash", made=True,
+            arguments=arguments, code=curl(_server(root), method, path, fields, arguments), language="bash", made=True,
         )],
     )  # fmt: skip
 
@@ -155,24 +154,30 @@ def _parameters(root: dict[str, Any], item: dict[str, Any], operation: dict[str,
             listed[str(table.get("in")), str(table["name"])] = table
     fields: list[Field] = []
     for (location, name), table in listed.items():
+        if location != "body":
+            schema = table.get("schema", {key: value for key, value in table.items() if key != "required"})
+            place = "body" if location == "formData" else location
+            fields.append(json_schema.field(
+                name, schema, root, depth=depth, required=bool(table.get("required")), location=place,
+                description=str(table.get("description") or ""),
+            ))  # fmt: skip
+    taken = {field.name for field in fields}
+    body, _ = json_schema.resolve(operation.get("requestBody"), root)  # OpenAPI 3; Swagger 2 lists it above
+    schema = (_media(body.get("content")) or {}).get("schema")
+    for (location, _), table in listed.items():
         if location == "body":
-            fields += _body(name, table.get("schema"), root, depth, bool(table.get("required")))
-            continue
-        schema = table.get("schema", {k: v for k, v in table.items() if k != "required"})
-        fields.append(json_schema.field(
-            name, schema, root, depth=depth, required=bool(table.get("required")),
-            location="body" if location == "formData" else location, description=str(table.get("description") or ""),
-        ))  # fmt: skip
-    body, _ = json_schema.resolve(operation.get("requestBody"), root)
-    if media := _media(body.get("content")):
-        fields += _body("body", media.get("schema"), root, depth, bool(body.get("required")))
+            body, schema = table, table.get("schema")
+    if schema is not None:
+        fields += _body(schema, root, depth, bool(body.get("required")), taken)
     return fields
 
 
-def _body(name: str, schema: Any, root: dict[str, Any], depth: int, required: bool) -> list[Field]:
-    """The body's members as fields of their own; the body as one field where it is no object."""
-    whole = json_schema.field(name, schema or {}, root, depth=depth + 1, required=required, location="body")
-    if whole.children:
+def _body(
+    schema: Any, root: dict[str, Any], depth: int, required: bool, taken: set[str]
+) -> list[Field]:
+    """The body's members as fields of their own; one field, where it is no object or names clash with `taken`."""
+    whole = json_schema.field("body", schema or {}, root, depth=depth + 1, required=required, location="body")
+    if whole.children and not taken.intersection(child.name for child in whole.children):
         return [dataclasses.replace(child, location="body") for child in whole.children]
     return [whole]
 
@@ -201,30 +206,12 @@ def _responses(root: dict[str, Any], operation: dict[str, Any], depth: int) -> t
     return returns or (), errors
 
 
-def _curl(root: dict[str, Any], path: str, method: str, fields: Sequence[Field], arguments: dict[str, Any]) -> str:
-    where = {field.name: field.location for field in fields}
-    samples = {field.name: field for field in fields}
-    for name in re.findall(r"\{([^}]+)\}", path):
-        value = arguments.get(name) or (sample_value(samples[name], name) if name in samples else name)
-        path = path.replace("{" + name + "}", quote(str(value), safe=""))
-    query = {name: value for name, value in arguments.items() if where[name] == "query"}
-    body = {name: value for name, value in arguments.items() if where[name] == "body"}
-    url = _server(root) + path + (f"?{urlencode(query, doseq=True)}" if query else "")
-    lines = [f"curl -X {method.upper()} {shlex.quote(url)}"]
-    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in arguments.items() if where[name] == "header"]
-    if body:
-        whole = next(iter(body.values())) if list(body) == ["body"] else body
-        lines.append("-H 'Content-Type: application/json'")
-        lines.append(f"-d {shlex.quote(json.dumps(whole, ensure_ascii=False, default=str))}")
-    return " \\\n  ".join(lines)
-
-
 def _server(root: dict[str, Any]) -> str:
     servers = root.get("servers")
     if isinstance(servers, list) and servers and str(servers[0].get("url", "")).startswith("http"):
         return str(servers[0]["url"]).rstrip("/")
     scheme = (root.get("schemes") or ["https"])[0]
-    return f"{scheme}://{root.get('host') or 'localhost'}{str(root.get('basePath') or '').rstrip('/')}"
+    return f"{scheme}://{root.get('host') or 'example.com'}{str(root.get('basePath') or '').rstrip('/')}"
 
 
 def _snake(name: str) -> str:
