@@ -81,9 +81,9 @@ def _standing(folder: Path, fingerprint: str, force: bool) -> dict[str, Any] | N
     if standing["fingerprint"] == fingerprint:
         return standing
     raise RefusedError(
-        f"{folder} holds the corpus {standing['name']!r} of another recipe, other package versions or another version "
-        f"of the forge (fingerprint {standing['fingerprint'][:12]}, now {fingerprint[:12]}): --force replaces it; "
-        f"another `output` keeps both."
+        f"{folder} holds the corpus {standing['name']!r} of another recipe, other package versions or another "
+        f"version of the forge (fingerprint {standing['fingerprint'][:12]}, now {fingerprint[:12]}): --force "
+        f"replaces it; another `output` keeps both."
     )
 
 
@@ -96,14 +96,21 @@ def _fill(recipe: Forge, folder: Path, progress: Progress | None) -> dict[str, A
     for reader in recipe.readers:
         ledger, masker = Ledger(), MaskSecrets()
         steps: list[Step] = [
-            LengthBounds(reader.shortest, reader.longest), AllowedLicence(recipe.licences.allow), masker, dedup,
-        ]  # fmt: skip
+            LengthBounds(reader.shortest, reader.longest),
+            AllowedLicence(recipe.licences.allow),
+            masker,
+            dedup,
+        ]
         documents = list(_read(reader, steps, ledger, progress))
         train, heldout = _split(recipe, reader, documents, ledger)
         sources[reader.name] = {
-            "kind": reader.kind, "domain": reader.domain, "dropped": ledger.table(), "masked": dict(masker.masked),
-            "train": manifests.describe_documents(train), "heldout": manifests.describe_documents(heldout),
-        }  # fmt: skip
+            "kind": reader.kind,
+            "domain": reader.domain,
+            "dropped": ledger.table(),
+            "masked": dict(masker.masked),
+            "train": manifests.describe_documents(train),
+            "heldout": manifests.describe_documents(heldout),
+        }
         _require_documents(reader, sources[reader.name])
         for part, chosen in (("train", train), ("heldout", heldout)):
             place = folder / ("heldout" if part == "heldout" else "") / reader.domain
@@ -133,19 +140,27 @@ def _split(
     providers = {provider_of(document) for document in documents}
     for name in reader.heldout:
         if name not in providers:
-            raise InputError(f"reader.{reader.name}.heldout names {name!r}, no provider here; {nearest(name, providers)}")
+            raise InputError(
+                f"reader.{reader.name}.heldout names {name!r}, no provider here; {nearest(name, providers)}"
+            )
     share = recipe.heldout.share
     out = {p for p in providers if is_heldout(p, recipe.seed, share, reader.heldout)} if share else set()
     train = [document for document in documents if provider_of(document) not in out]
     heldout = [document for document in documents if provider_of(document) in out]
     kept = sample(
-        train, recipe.seed, max_documents=reader.max_documents, max_characters=reader.max_characters,
+        train,
+        recipe.seed,
+        max_documents=reader.max_documents,
+        max_characters=reader.max_characters,
         max_provider_documents=reader.max_provider_documents,
-    )  # fmt: skip
+    )
     kept_out = sample(
-        heldout, recipe.seed, max_documents=recipe.heldout.max_documents, max_characters=recipe.heldout.max_characters,
+        heldout,
+        recipe.seed,
+        max_documents=recipe.heldout.max_documents,
+        max_characters=recipe.heldout.max_characters,
         max_provider_documents=reader.max_provider_documents,
-    )  # fmt: skip
+    )
     ledger.drop("sample", "over the source's caps", len(train) - len(kept))
     ledger.drop("sample", "over the held-out caps", len(heldout) - len(kept_out))
     return kept, kept_out
@@ -154,7 +169,9 @@ def _split(
 def _require_documents(reader: Reader, source: dict[str, Any]) -> None:
     if source["train"]["documents"] + source["heldout"]["documents"]:
         return
-    reasons = [f"{step}: {reason} ({n})" for step, row in source["dropped"].items() for reason, n in row.items()]
+    reasons = [
+        f"{step}: {reason} ({n})" for step, row in source["dropped"].items() for reason, n in row.items()
+    ]
     raise InputError(
         f"reader.{reader.name} leaves no document after curation; dropped were {'; '.join(reasons) or 'none'}. "
         f"Widen what it reads, its bounds, or licences.allow."
@@ -163,11 +180,14 @@ def _require_documents(reader: Reader, source: dict[str, Any]) -> None:
 
 def _require_heldout(recipe: Forge, domains: dict[str, Any]) -> None:
     for domain, row in domains.items():
-        for part, hint in (("heldout", "name some by `heldout` in a reader"), ("train", "lower heldout.share")):
+        for part, hint in (
+            ("heldout", "name some by `heldout` in a reader"),
+            ("train", "lower heldout.share"),
+        ):
             if recipe.heldout.share and not row[part]["documents"]:
                 raise InputError(
-                    f"The domain {domain} has no {part} document (heldout.share = {recipe.heldout.share}, by whole "
-                    f"provider): {hint}, or set heldout.share = 0 for a corpus without a held-out part."
+                    f"The domain {domain} has no {part} document (heldout.share = {recipe.heldout.share}, "
+                    f"by whole provider): {hint}, or set heldout.share = 0 for a corpus without a held-out part."
                 )
 
 

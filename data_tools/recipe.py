@@ -68,17 +68,23 @@ def build_recipe(table: dict[str, Any]) -> Forge:
         raise InputError("Unknown key readers: did you mean 'reader'?")
     readers = [build_reader(row, f"reader.{row.get('name', index)}") for index, row in enumerate(tables)]
     recipe = build(Forge, {**header, "readers": ()})
-    recipe = Forge(**{**{name: getattr(recipe, name) for name in recipe.__dataclass_fields__}, "readers": tuple(readers)})
+    recipe = Forge(
+        **{**{name: getattr(recipe, name) for name in recipe.__dataclass_fields__}, "readers": tuple(readers)}
+    )
     _check(recipe)
     return recipe
 
 
 def _check(recipe: Forge) -> None:
     if not 0 <= recipe.heldout.share < 1:
-        raise InputError(f"heldout.share is {recipe.heldout.share}; it is a share of all providers, from 0 to below 1.")
+        raise InputError(
+            f"heldout.share is {recipe.heldout.share}; it is a share of all providers, from 0 to below 1."
+        )
     names = [reader.name for reader in recipe.readers]
     for name in names:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
-            raise InputError(f"reader.{name}.name is {name!r}; a source names files: a-z, 0-9, `_`, `.` and `-` alone.")
+            raise InputError(
+                f"reader.{name}.name is {name!r}; a source names files: a-z, 0-9, `_`, `.` and `-` alone."
+            )
         if names.count(name) > 1:
             raise InputError(f"Two readers have the name {name!r}; give each [[reader]] a name of its own.")

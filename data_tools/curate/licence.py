@@ -16,10 +16,12 @@ from megatron_heph.formats.document import Document
 # case with `license`, `licence`, `the`, punctuation and `v` before a digit taken out.
 # A "BSD License" that numbers no clauses stays distinguishable: LicenseRef-BSD.
 _NAMES = {
-    "apache": "Apache-2.0", "apache 2": "Apache-2.0", "apache 2.0": "Apache-2.0", "apache software": "Apache-2.0",
-    "apache version 2.0": "Apache-2.0", "apache software 2.0": "Apache-2.0", "asl 2.0": "Apache-2.0",
+    "apache": "Apache-2.0", "apache 2": "Apache-2.0", "apache 2.0": "Apache-2.0",
+    "apache software": "Apache-2.0", "apache version 2.0": "Apache-2.0",
+    "apache software 2.0": "Apache-2.0", "asl 2.0": "Apache-2.0",
     "mit": "MIT", "expat": "MIT", "isc": "ISC", "isc iscl": "ISC", "zlib": "Zlib", "unlicense": "Unlicense",
-    "bsd": "LicenseRef-BSD", "new bsd": "BSD-3-Clause", "modified bsd": "BSD-3-Clause", "revised bsd": "BSD-3-Clause",
+    "bsd": "LicenseRef-BSD",
+    "new bsd": "BSD-3-Clause", "modified bsd": "BSD-3-Clause", "revised bsd": "BSD-3-Clause",
     "bsd 3 clause": "BSD-3-Clause", "3 clause bsd": "BSD-3-Clause", "bsd 2 clause": "BSD-2-Clause",
     "2 clause bsd": "BSD-2-Clause", "simplified bsd": "BSD-2-Clause",
     "psf": "PSF-2.0", "python software foundation": "PSF-2.0", "python": "PSF-2.0",
@@ -104,7 +106,9 @@ class AllowedLicence:
 
     def __init__(self, allow: Sequence[str]) -> None:
         if not allow:
-            raise InputError("licences.allow is empty, so no document could stay: list SPDX names such as 'MIT'.")
+            raise InputError(
+                "licences.allow is empty, so no document could stay: list SPDX names such as 'MIT'."
+            )
         unknown = [entry for entry in allow if not spdx(entry) or " " in spdx(entry)]
         if unknown:
             raise InputError(

@@ -11,9 +11,14 @@ from megatron_heph.formats.document import Document
 
 # Each match is replaced as a whole.  Vendors' own placeholders (…EXAMPLE) are no secrets and stay.
 _PATTERNS = {
-    "aws access key": (re.compile(r"\b(?:AKIA|ASIA)(?![A-Z0-9]*EXAMPLE)[A-Z0-9]{16}\b"), "AKIAIOSFODNN7EXAMPLE"),
+    "aws access key": (
+        re.compile(r"\b(?:AKIA|ASIA)(?![A-Z0-9]*EXAMPLE)[A-Z0-9]{16}\b"),
+        "AKIAIOSFODNN7EXAMPLE",
+    ),
     "private key": (
-        re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----[A-Za-z0-9+/=\s\\]{40,}?-----END \1PRIVATE KEY-----"),
+        re.compile(
+            r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----[A-Za-z0-9+/=\s\\]{40,}?-----END \1PRIVATE KEY-----"
+        ),
         "[private key]",
     ),
     "github token": (re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b"), "[github token]"),

@@ -24,7 +24,9 @@ def python_literal(value: Any, indent: int = 0) -> str:
     if isinstance(value, dict):
         rows = [f"{pad}{_flat(key)}: {python_literal(item, indent + 4)},\n" for key, item in value.items()]
         return "{\n" + "".join(rows) + " " * indent + "}"
-    return "[\n" + "".join(f"{pad}{python_literal(item, indent + 4)},\n" for item in value) + " " * indent + "]"
+    return (
+        "[\n" + "".join(f"{pad}{python_literal(item, indent + 4)},\n" for item in value) + " " * indent + "]"
+    )
 
 
 def _flat(value: Any) -> str:

@@ -22,7 +22,9 @@ class Field:
     location: str = ""  # path, query, header, body; "" where the protocol has none
     format: str = ""
     enum: tuple[Any, ...] = ()
-    constraints: dict[str, Any] = field(default_factory=dict)  # JSON Schema's words: minLength, maximum, pattern...
+    constraints: dict[str, Any] = field(
+        default_factory=dict
+    )  # JSON Schema's words: minLength, maximum, pattern...
     example: Any = None
     children: tuple[Field, ...] = ()
     item: Field | None = None

@@ -53,7 +53,9 @@ def field(
 
     Below `depth` levels, and where a schema contains itself, an object has no members.
     """
-    own = schema.get("description") if isinstance(schema, dict) else None  # beside a $ref, as OpenAPI 3.1 allows
+    own = (
+        schema.get("description") if isinstance(schema, dict) else None
+    )  # beside a $ref, as OpenAPI 3.1 allows
     table, reference = resolve(schema, root)
     inside_itself = bool(reference) and reference in above
     above = (*above, reference) if reference else above
@@ -71,19 +73,25 @@ def field(
     return Field(
         name=name,
         type=kind,
-        description=one_line(plain(str(description or own or table.get("description") or table.get("title") or ""))),
+        description=one_line(
+            plain(str(description or own or table.get("description") or table.get("title") or ""))
+        ),
         required=required,
         location=location,
         format=str(table.get("format", "")) if kind == "string" else "",
         enum=tuple(value for value in table.get("enum") or () if value is not None),
-        constraints={key: table[key] for key in _CONSTRAINTS if isinstance(table.get(key), (str, int, float))},
+        constraints={
+            key: table[key] for key in _CONSTRAINTS if isinstance(table.get(key), (str, int, float))
+        },
         example=table.get("example"),
         children=children,
         item=item,
     )
 
 
-def members(table: dict[str, Any], root: dict[str, Any], *, depth: int, above: tuple[str, ...]) -> tuple[Field, ...]:
+def members(
+    table: dict[str, Any], root: dict[str, Any], *, depth: int, above: tuple[str, ...]
+) -> tuple[Field, ...]:
     """The Fields of an object schema's properties; `readOnly` ones stay, they are part of responses."""
     properties = table.get("properties")
     needed = table.get("required")

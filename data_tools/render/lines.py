@@ -21,13 +21,17 @@ def field_lines(fields: Sequence[Field], *, depth: int, budget: int, description
     return lines
 
 
-def _append(lines: list[str], fields: Sequence[Field], level: int, depth: int, budget: int, description: int) -> None:
+def _append(
+    lines: list[str], fields: Sequence[Field], level: int, depth: int, budget: int, description: int
+) -> None:
     for position, field in enumerate(fields):
         if len(lines) >= budget:
             lines.append(f"{'  ' * level}- and {len(fields) - position} more")
             return
         text = shorten(one_line(field.description), max(60, description >> level))
-        lines.append(f"{'  ' * level}- {field.name} ({', '.join(_notes(field))})" + (f": {text}" if text else ""))
+        lines.append(
+            f"{'  ' * level}- {field.name} ({', '.join(_notes(field))})" + (f": {text}" if text else "")
+        )
         if field.members and level + 1 < depth:
             _append(lines, field.members, level + 1, depth, budget, description)
 
@@ -53,8 +57,10 @@ def _notes(field: Field) -> list[str]:
 
 def _span(constraints: dict[str, object]) -> str:
     for low_key, high_key, unit in (
-        ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"), ("minimum", "maximum", ""),
-    ):  # fmt: skip
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+        ("minimum", "maximum", ""),
+    ):
         low, high = constraints.get(low_key), constraints.get(high_key)
         if low is not None and high is not None:
             return f"{low} to {high}{unit}"

@@ -66,9 +66,13 @@ def render(operation: Operation, bounds: Bounds) -> str:
     if operation.errors:
         shown = (f"- {name}: {first_sentence(text, 120)}".rstrip(": ") for name, text in operation.errors)
         parts += ["## Errors", "\n".join(list(shown)[: bounds.errors])]
-    schema = function_schema(operation.function, operation.purpose, operation.parameters, depth=2, description=60)
+    schema = function_schema(
+        operation.function, operation.purpose, operation.parameters, depth=2, description=60
+    )
     if len(_json(schema)) > bounds.example:  # many parameters: names and types alone still make a legal call
-        schema = function_schema(operation.function, operation.purpose, operation.parameters, depth=1, description=0)
+        schema = function_schema(
+            operation.function, operation.purpose, operation.parameters, depth=1, description=0
+        )
     parts += ["## Function", f"```json\n{_json(schema)}\n```"]
     for example in operation.examples:
         parts += _example(operation.function, example, bounds.example)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from html.parser import HTMLParser
 
-_BLOCKS = frozenset({"p", "note", "important", "div", "dl", "dd", "dt", "ul", "ol", "table", "tr", "h1", "h2", "h3", "pre"})
+_BLOCKS = frozenset(
+    {"p", "note", "important", "div", "dl", "dd", "dt", "ul", "ol", "table", "tr", "h1", "h2", "h3", "pre"}
+)
 
 
 class _PlainText(HTMLParser):
@@ -34,8 +37,11 @@ class _PlainText(HTMLParser):
         return "".join(self.parts[-2:]).rstrip(" ").endswith("\n-")
 
 
+@functools.lru_cache(maxsize=4096)  # shapes share their documentation
 def plain(html: str) -> str:
     """HTML as plain text: one line a paragraph, `- ` before list items, backquotes around code."""
+    if "<" not in html and "&" not in html:
+        return html.strip()
     parser = _PlainText()
     parser.feed(html)
     parser.close()

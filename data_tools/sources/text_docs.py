@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,21 @@ from pathlib import Path
 from data_tools.curate.step import Dropped
 from data_tools.packages import Package, find_package, local_package
 from data_tools.sources.base import Reader
-from data_tools.sources.python_code import matches, readable
+from data_tools.sources.python_code import matches, parse
 from megatron_heph.formats.document import Document
 
 _SUFFIXES = (".rst", ".md", ".txt")
 # Legal texts and lists of names are not prose about software; a licence is recorded, not learned.
-_NO_PROSE = ("license", "licence", "copying", "notice", "authors", "requirements", "top_level", "entry_points")
+_NO_PROSE = (
+    "license",
+    "licence",
+    "copying",
+    "notice",
+    "authors",
+    "requirements",
+    "top_level",
+    "entry_points",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +84,11 @@ class TextDocs(Reader):
         elif path in self.tables:
             yield from _table(file)
         elif self.docstrings and path.endswith(".py"):
-            source = readable(path, file)
-            if isinstance(source, Dropped):
-                yield "", source
+            parsed = parse(path, file)
+            if isinstance(parsed, Dropped):
+                yield "", parsed
             else:
-                yield from _docstrings(path, source, self.longest)
+                yield from _docstrings(path, parsed[1], self.longest)
 
 
 READER = TextDocs
@@ -100,18 +108,22 @@ def _table(file: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                if (
+                    isinstance(key, ast.Constant)
+                    and isinstance(value, ast.Constant)
+                    and isinstance(value.value, str)
+                ):
                     yield str(key.value), value.value.strip() + "\n"
 
 
-def _docstrings(path: str, source: str, longest: int) -> Iterator[tuple[str, str]]:
+def _docstrings(path: str, tree: ast.Module, longest: int) -> Iterator[tuple[str, str]]:
     """The docstrings of a module in the order of the source, as texts of at most `longest` characters.
 
     A docstring of one line repeats a name; only those of several lines count as prose.
     """
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    parts = [inspect.cleandoc(ast.get_docstring(ast.parse(source)) or "")]
-    for name, signature, text in _documented(ast.parse(source), ""):
+    parts = [ast.get_docstring(tree) or ""]
+    for name, signature, text in _documented(tree, ""):
         parts.append(f"## {name}\n\n    {signature}\n\n{text}")
     group: list[str] = []
     number = 0
@@ -131,7 +143,9 @@ def _page(module: str, parts: list[str]) -> str:
 def _documented(node: ast.AST, prefix: str) -> Iterator[tuple[str, str, str]]:
     """(dotted name, signature, docstring) of public classes and functions, depth first."""
     for child in getattr(node, "body", ()):
-        if not isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) or child.name.startswith("_"):
+        if not isinstance(
+            child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        ) or child.name.startswith("_"):
             continue
         name = f"{prefix}{child.name}"
         text = ast.get_docstring(child) or ""
