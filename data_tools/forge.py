@@ -18,9 +18,10 @@ from data_tools.curate.secrets import MaskSecrets
 from data_tools.curate.step import Ledger, Step, curate
 from data_tools.packages import Package
 from data_tools.recipe import Forge
+from data_tools.shards import write_shards
 from data_tools.sources.base import Reader
 from megatron_heph.errors import InputError, RefusedError, nearest
-from megatron_heph.formats.document import Document, write_documents
+from megatron_heph.formats.document import Document
 
 Progress = Callable[[str, int, int, int], None]
 """Called after each unit of work: source, units done, units in all, documents kept so far."""
@@ -49,15 +50,30 @@ def forge(recipe: Forge, *, force: bool = False, progress: Progress | None = Non
     partial = recipe.output.with_name(recipe.output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    manifest = {
-        "format": manifests.FORMAT, "name": recipe.name, "recipe": recipe.table(), "fingerprint": fingerprint,
-        "packages": [package.describe() for package in packages], **_fill(recipe, partial, progress),
-    }  # fmt: skip
-    manifests.write_manifest(partial, manifest)
-    if recipe.output.exists():
-        shutil.rmtree(recipe.output)
-    partial.rename(recipe.output)
+    try:
+        manifest = {
+            "format": manifests.FORMAT,
+            "name": recipe.name,
+            "recipe": recipe.table(),
+            "fingerprint": fingerprint,
+            "packages": [package.describe() for package in packages],
+            **_fill(recipe, partial, progress),
+        }
+        manifests.write_manifest(partial, manifest)
+        _replace(recipe.output, partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return Forged(recipe.output, manifest, made=True)
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Puts `new` in the place of `folder`; at every moment one of the two corpora is whole on disk."""
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _packages(readers: Sequence[Reader]) -> list[Package]:
@@ -81,9 +97,9 @@ def _standing(folder: Path, fingerprint: str, force: bool) -> dict[str, Any] | N
     if standing["fingerprint"] == fingerprint:
         return standing
     raise RefusedError(
-        f"{folder} holds the corpus {standing['name']!r} of another recipe, other package versions or another "
-        f"version of the forge (fingerprint {standing['fingerprint'][:12]}, now {fingerprint[:12]}): --force "
-        f"replaces it; another `output` keeps both."
+        f"{folder} holds the corpus {standing['name']!r} of another recipe, other package versions or "
+        f"another version of the forge (fingerprint {standing['fingerprint'][:12]}, now {fingerprint[:12]}): "
+        f"--force replaces it; another `output` keeps both."
     )
 
 
@@ -102,6 +118,7 @@ def _fill(recipe: Forge, folder: Path, progress: Progress | None) -> dict[str, A
             dedup,
         ]
         documents = list(_read(reader, steps, ledger, progress))
+        _require_documents(reader, documents, ledger)
         train, heldout = _split(recipe, reader, documents, ledger)
         sources[reader.name] = {
             "kind": reader.kind,
@@ -111,10 +128,9 @@ def _fill(recipe: Forge, folder: Path, progress: Progress | None) -> dict[str, A
             "train": manifests.describe_documents(train),
             "heldout": manifests.describe_documents(heldout),
         }
-        _require_documents(reader, sources[reader.name])
         for part, chosen in (("train", train), ("heldout", heldout)):
             place = folder / ("heldout" if part == "heldout" else "") / reader.domain
-            files += _write(folder, place, reader.name, chosen, recipe.shard_characters)
+            files += write_shards(folder, place, reader.name, chosen, recipe.shard_characters)
             row = domains.setdefault(reader.domain, {}).setdefault(part, {"documents": 0, "characters": 0})
             row["documents"] += len(chosen)
             row["characters"] += sources[reader.name][part]["characters"]
@@ -166,41 +182,23 @@ def _split(
     return kept, kept_out
 
 
-def _require_documents(reader: Reader, source: dict[str, Any]) -> None:
-    if source["train"]["documents"] + source["heldout"]["documents"]:
+def _require_documents(reader: Reader, documents: Sequence[Document], ledger: Ledger) -> None:
+    if documents:
         return
-    reasons = [
-        f"{step}: {reason} ({n})" for step, row in source["dropped"].items() for reason, n in row.items()
-    ]
+    reasons = [f"{step}: {reason} ({count})" for (step, reason), count in sorted(ledger.counts.items())]
     raise InputError(
-        f"reader.{reader.name} leaves no document after curation; dropped were {'; '.join(reasons) or 'none'}. "
+        f"reader.{reader.name} leaves no document after curation; dropped: {'; '.join(reasons) or 'none'}. "
         f"Widen what it reads, its bounds, or licences.allow."
     )
 
 
 def _require_heldout(recipe: Forge, domains: dict[str, Any]) -> None:
     for domain, row in domains.items():
-        for part, hint in (
-            ("heldout", "name some by `heldout` in a reader"),
-            ("train", "lower heldout.share"),
-        ):
-            if recipe.heldout.share and not row[part]["documents"]:
-                raise InputError(
-                    f"The domain {domain} has no {part} document (heldout.share = {recipe.heldout.share}, "
-                    f"by whole provider): {hint}, or set heldout.share = 0 for a corpus without a held-out part."
-                )
-
-
-def _write(
-    folder: Path, place: Path, source: str, documents: Sequence[Document], shard_characters: int
-) -> Iterator[dict[str, Any]]:
-    """Writes the shards `source-NNNNN.jsonl.zst`, each closed at the first document past the limit."""
-    shard: list[Document] = []
-    characters = number = 0
-    for index, document in enumerate(documents):
-        shard.append(document)
-        characters += len(document.full_text)
-        if characters >= shard_characters or index == len(documents) - 1:
-            path = place / f"{source}-{number:05d}.jsonl.zst"
-            yield manifests.describe_file(folder, path, write_documents(path, shard))
-            shard, characters, number = [], 0, number + 1
+        empty = [part for part in ("train", "heldout") if not row[part]["documents"]]
+        if recipe.heldout.share and empty:
+            hint = "lower heldout.share" if empty == ["train"] else "name some by `heldout` in a reader"
+            raise InputError(
+                f"The domain {domain} has no {empty[0]} document. Whole providers are held out, by "
+                f"heldout.share = {recipe.heldout.share}: {hint}, or set it to 0 for a corpus without "
+                f"a held-out part."
+            )

@@ -65,8 +65,10 @@ def shorten(text: str, limit: int) -> str:
     ends = [end for end in ends if not re.search(r"\b(?:e\.g|i\.e|etc|vs)\.$", head[:end])]
     if ends and ends[-1] > limit // 4:
         return head[: ends[-1]].rstrip()
-    cut = head[: max(0, limit - 3)]
-    return (cut.rsplit(None, 1)[0] if " " in cut.strip() else cut).rstrip(",;:") + "..."
+    cut = text[: limit - 3]
+    if " " in cut and not text[limit - 3].isspace():  # inside a word
+        cut = cut.rsplit(None, 1)[0]
+    return cut.rstrip(" ,;:") + "..."
 
 
 def first_sentence(text: str, limit: int) -> str:
