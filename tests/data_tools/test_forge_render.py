@@ -48,7 +48,8 @@ FIELDS = (
         ),
     ),
     Field(
-        name="ids", type="array", item=Field(name="", type="object", children=(Field(name="id", type="string"),))
+        name="ids", type="array",
+        item=Field(name="", type="object", children=(Field(name="id", type="string"),)),
     ),
 )  # fmt: skip
 
