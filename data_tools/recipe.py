@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -67,10 +68,7 @@ def build_recipe(table: dict[str, Any]) -> Forge:
     if "readers" in header:
         raise InputError("Unknown key readers: did you mean 'reader'?")
     readers = [build_reader(row, f"reader.{row.get('name', index)}") for index, row in enumerate(tables)]
-    recipe = build(Forge, {**header, "readers": ()})
-    recipe = Forge(
-        **{**{name: getattr(recipe, name) for name in recipe.__dataclass_fields__}, "readers": tuple(readers)}
-    )
+    recipe = dataclasses.replace(build(Forge, header), readers=tuple(readers))
     _check(recipe)
     return recipe
 

@@ -51,15 +51,24 @@ def curl(server: str, method: str, path: str, fields: Sequence[Field], arguments
     by_name = {field.name: field for field in fields}
     for name in re.findall(r"\{([^}]+)\}", path):
         value = arguments.get(name, sample_value(by_name[name], name) if name in by_name else name)
-        path = path.replace("{" + name + "}", quote(str(value), safe=""))
+        path = path.replace("{" + name + "}", quote(_word(value), safe=""))
     placed: dict[str, dict[str, Any]] = {"query": {}, "header": {}, "body": {}}
     for name, value in arguments.items():
         placed.setdefault(by_name[name].location, {})[name] = value
-    url = server + path + (f"?{urlencode(placed['query'], doseq=True)}" if placed["query"] else "")
+    query = {
+        name: list(map(_word, value)) if isinstance(value, list) else _word(value)
+        for name, value in placed["query"].items()
+    }
+    url = server + path + (f"?{urlencode(query, doseq=True)}" if query else "")
     lines = [f"curl -X {method.upper()} {shlex.quote(url)}"]
-    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in placed["header"].items()]
+    lines += [f"-H {shlex.quote(f'{name}: {_word(value)}')}" for name, value in placed["header"].items()]
     if placed["body"]:
         whole = placed["body"]["body"] if list(placed["body"]) == ["body"] else placed["body"]
         lines.append("-H 'Content-Type: application/json'")
         lines.append(f"-d {shlex.quote(json.dumps(whole, ensure_ascii=False, default=str))}")
     return " \\\n  ".join(lines)
+
+
+def _word(value: Any) -> str:
+    """A value as URLs and headers carry it: true, not True."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

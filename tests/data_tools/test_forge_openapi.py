@@ -130,7 +130,7 @@ def test_the_made_call_is_the_same_in_json_and_curl(pets):
     }
     (code,) = blocks(document.text, "bash")
     assert code.splitlines() == [
-        "curl -X PUT 'https://pets.example.com/v1/pets/100?dryRun=True' \\",
+        "curl -X PUT 'https://pets.example.com/v1/pets/100?dryRun=true' \\",
         "  -H 'X-Trace: t1' \\",
         "  -H 'Content-Type: application/json' \\",
         """  -d '{"name": "examp", "kind": "cat"}'""",
