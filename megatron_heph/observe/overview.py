@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_heph.observe.metrics import FILE_NAME, Metrics, read_metrics
+from megatron_heph.observe.report.text import percent
 from megatron_heph.observe.state import state_of
 from megatron_heph.observe.units import count
 
@@ -61,30 +62,30 @@ def overview_lines(table: dict[str, Any]) -> list[str]:
     if table["resumed_at"]:
         lines.append(f"resumed at step {', '.join(map(str, table['resumed_at']))}")
     if table["last_losses"]:
-        rows = [
+        losses = [
             (str(row["step"]), _loss(row["loss"]), _loss(row["grad_norm"]), f"{row['lr']:.2e}")
             for row in table["last_losses"]
         ]
-        lines += ["", *aligned(("step", "loss", "grad norm", "lr"), rows)]
+        lines += ["", *aligned(("step", "loss", "grad norm", "lr"), losses)]
     if table["heldout"]:
-        rows = [
-            (name, _loss(row["before"]), _loss(row["last"]), str(row["last_step"]))
+        heldout = [
+            (name, _loss(row["before"]), _loss(row["last"]), percent(row["change"]), str(row["last_step"]))
             for name, row in table["heldout"].items()
         ]
-        lines += ["", *aligned(("held-out", "first", "last", "at step"), rows)]
+        lines += ["", *aligned(("held-out", "first", "last", "change", "at step"), heldout)]
     if table["checkpoints"]:
-        rows = [
-            (str(row["step"]), count(row["tokens"]), row["path"] if row["kept"] else f"{row['path']} (removed)")
+        checkpoints = [
+            (str(row["step"]), count(row["tokens"]), row["path"] + ("" if row["kept"] else " (removed)"))
             for row in table["checkpoints"]
         ]
-        lines += ["", *aligned(("checkpoint", "tokens", "path"), rows)]
+        lines += ["", *aligned(("checkpoint", "tokens", "path"), checkpoints)]
     return lines
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of text, numbers flush right: a column is flush left if its cells are no numbers."""
     columns = list(zip(*rows, strict=True))
-    left = [not any(cell[:1].isdigit() for cell in cells) for cells in columns]
+    left = [not any(cell.lstrip("+\N{MINUS SIGN}")[:1].isdigit() for cell in cells) for cells in columns]
     widths = [max(map(len, (name, *cells))) for name, cells in zip(header, columns, strict=True)]
     return [
         "  ".join(
@@ -99,10 +100,12 @@ def _heldout(metrics: Metrics) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for domain in metrics.domains:
         rows = [row for row in metrics.heldouts if domain in row.losses]
+        before, last = rows[0].losses[domain].loss, rows[-1].losses[domain].loss
         result[domain] = {
-            "before": _finite(rows[0].losses[domain].loss),
+            "before": _finite(before),
             "before_step": rows[0].step,
-            "last": _finite(rows[-1].losses[domain].loss),
+            "last": _finite(last),
+            "change": _finite(last / before - 1) if before and len(rows) > 1 else None,
             "last_step": rows[-1].step,
             "tokens": rows[-1].losses[domain].tokens,
         }

@@ -13,6 +13,7 @@ from megatron_heph.observe.report.curves import (
     Floats,
     curve,
     envelope,
+    frame,
     heldout_curve,
     running_mean,
     source_curve,
@@ -88,7 +89,7 @@ def _heldout_panel(
 def training_chart(run: Metrics) -> Chart | None:
     """Training loss of each step, and its running mean."""
     x, y = curve(run.steps, lambda row: row.loss)
-    if not np.isfinite(y).any():
+    if np.isfinite(y).sum() < 2:
         return None
     with chart_style("training"):
         figure, axes = new_figure(*_WIDE)
@@ -96,12 +97,16 @@ def training_chart(run: Metrics) -> Chart | None:
         at = thin(x.size)
         axes.fill_between(x[at], low, high, color=COLOURS["muted"], alpha=0.22, linewidth=0)
         steps = window(x.size)
-        axes.plot(x[at], running_mean(y, steps)[at], color=COLOURS["ink"])
+        smooth = running_mean(y, steps)
+        axes.plot(x[at], smooth[at], color=COLOURS["ink"])
+        limits = frame(y, smooth)
+        axes.set_ylim(*limits)
         mark_stages(axes, run)
         token_axis(axes)
         svg = to_svg(figure, "training", "Training loss over tokens read")
     over = f"{steps} steps" if steps > 1 else "one step"
     caption = f"Nats per token. Line: mean over {over}; shade: the range of single steps."
+    caption += _left_out(y, limits)
     return Chart(title="Training loss, all sources", svg=svg, caption=caption)
 
 
@@ -113,7 +118,7 @@ def source_chart(run: Metrics) -> Chart | None:
         role = colour_role(run.domain_of(source))
         dash = _DASHES[seen.setdefault(role, 0) % len(_DASHES)]
         seen[role] += 1
-        if np.isfinite(y).any():
+        if np.isfinite(y).sum() > 1:
             curves.append((source, x, running_mean(y, window(x.size)), COLOURS[role], dash))
     if not curves:
         return None
@@ -144,11 +149,13 @@ def speed_chart(run: Metrics) -> Chart | None:
 
 def _line(run: Metrics, name: str, title: str, value: Callable[[Step], float], caption: str) -> Chart | None:
     x, y = curve(run.steps, value)
-    if not np.isfinite(y).any():
+    if np.isfinite(y).sum() < 2:
         return None
     with chart_style(name):
         figure, axes = new_figure(*_WIDE)
         at = thin(x.size)
+        if at.size < x.size:  # what lies between the points drawn
+            axes.fill_between(x[at], *envelope(y), color=COLOURS["muted"], alpha=0.4, linewidth=0)
         axes.plot(x[at], y[at], color=COLOURS["ink"], linewidth=1.6)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: _tick(value))
@@ -156,6 +163,15 @@ def _line(run: Metrics, name: str, title: str, value: Callable[[Step], float], c
         token_axis(axes)
         svg = to_svg(figure, name, f"{title} over tokens read")
     return Chart(title=title, svg=svg, caption=caption)
+
+
+def _left_out(losses: Floats, limits: tuple[float, float]) -> str:
+    """What the frame does not show, in words."""
+    known = losses[np.isfinite(losses)]
+    beyond = int(((known < limits[0]) | (known > limits[1])).sum())
+    unknown = losses.size - known.size
+    text = f" Steps beyond the frame: {beyond}, the highest loss {known.max():.3f}." if beyond else ""
+    return text + (f" Steps whose loss is not finite: {unknown}." if unknown else "")
 
 
 def _tick(value: float) -> str:

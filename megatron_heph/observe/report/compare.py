@@ -69,12 +69,16 @@ class DomainComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The domains in order; after how many tokens; and what makes the comparison less than fair."""
+    """The domains in order; after how many tokens; and what makes the comparison less than fair.
+
+    `fair` is False where the control arm is no control: then nothing is called learned.
+    """
 
     domains: tuple[DomainComparison, ...]
     tokens: int
     control_tokens: int | None
     notes: tuple[str, ...]
+    fair: bool = True
 
     def domain(self, name: str) -> DomainComparison | None:
         """The comparison of one domain."""
@@ -90,12 +94,12 @@ def compare(run: Metrics, control: Metrics | None = None) -> Comparison | None:
     if len(run.heldouts) < 2:
         return None
     before, after = run.heldouts[0], run.heldouts[-1]
-    notes = _notes_on_run(before, after)
+    notes, unfair = _notes_on_run(before, after), list[str]()
     control_before = control_after = None
     if control is not None and len(control.heldouts) >= 2:
         control_before = control.heldouts[0]
         control_after = min(control.heldouts[1:], key=lambda row: abs(row.tokens - after.tokens))
-        notes += _notes_on_control(run, control, after, control_after)
+        unfair = _notes_on_control(run, control, after, control_after)
     elif control is not None:
         notes.append("The control arm has fewer than two held-out measurements, so it is left out.")
     return Comparison(
@@ -113,7 +117,8 @@ def compare(run: Metrics, control: Metrics | None = None) -> Comparison | None:
         ),
         tokens=after.tokens,
         control_tokens=control_after.tokens if control_after else None,
-        notes=tuple(notes),
+        notes=tuple(notes + unfair),
+        fair=not unfair,
     )
 
 

@@ -68,6 +68,15 @@ def envelope(values: Floats) -> tuple[Floats, Floats]:
     return low, high
 
 
+def frame(values: Floats, smooth: Floats) -> tuple[float, float]:
+    """Limits that hold the smooth line and all but the outermost hundredth of the values."""
+    known, line = values[np.isfinite(values)], smooth[np.isfinite(smooth)]
+    low, high = np.quantile(known, [0.005, 0.995])
+    low, high = min(float(low), float(line.min())), max(float(high), float(line.max()))
+    margin = 0.08 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
 def spread(heights: Sequence[float], apart: float) -> list[float]:
     """Sorted heights moved as little as is needed to lie `apart`: too close neighbours share the move."""
     placed = list(heights)

@@ -46,7 +46,7 @@ def render(
 ) -> str:
     """The page as HTML; `now` (seconds since the epoch) tells a run that goes on from one that was killed."""
     comparison = compare(metrics, control_metrics)
-    headline, *sentences = summary(metrics, control_metrics, comparison)
+    headline, *sentences = summary(metrics, comparison)
     return _template().render(
         start=metrics.start,
         metrics=metrics,

@@ -11,20 +11,17 @@ from megatron_heph.observe.report.compare import (
     TREATED,
     Comparison,
     DomainComparison,
-    agent_tokens,
-    same_tokens,
 )
 from megatron_heph.observe.report.text import percent
 from megatron_heph.observe.units import count
 
 
-def summary(run: Metrics, control: Metrics | None, comparison: Comparison | None) -> list[str]:
+def summary(run: Metrics, comparison: Comparison | None) -> list[str]:
     """Sentences of the run's outcome; the first is the headline."""
     if comparison is None or not comparison.domains:
         return _without_heldout(run)
     first = comparison.domain(TREATED) or comparison.domains[0]
-    sentences = [_headline(first, comparison.tokens)]
-    sentences.append(_beside_control(first, comparison, control))
+    sentences = [_headline(first, comparison.tokens), _beside_control(first, comparison)]
     others = [row for row in comparison.domains if row is not first]
     if others:
         sentences.append(_capital(_enumerate([_outcome(row) for row in others])) + ".")
@@ -40,19 +37,19 @@ def _headline(row: DomainComparison, tokens: int) -> str:
         return f"{over} is unchanged, {numbers}."
     if row.verdict == "better":
         return f"{over} fell {numbers}."
-    return f"{over} rose {numbers}: the model got worse."
+    return f"{over} rose {numbers}: the model got worse at it."
 
 
-def _beside_control(row: DomainComparison, comparison: Comparison, control: Metrics | None) -> str:
+def _beside_control(row: DomainComparison, comparison: Comparison) -> str:
     beyond = row.beyond_repair
-    if control is None or beyond is None or comparison.control_tokens is None or row.control_after is None:
+    if beyond is None or row.control_after is None:
         return "Without a control arm, this cannot tell learning from mere repair of the base."
-    equal = same_tokens(comparison.tokens, comparison.control_tokens)
-    read = "as many tokens" if equal else f"{count(comparison.control_tokens)} tokens"
-    none = " and no agent data" if agent_tokens(control) == 0 else ""
-    arm = f"The control arm, which read {read}{none}, is at {row.control_after:.3f}"
-    if not math.isfinite(beyond):
-        return f"{arm}: the arms cannot be compared."
+    if not comparison.fair or not math.isfinite(beyond):
+        return (
+            f"The control arm is at {row.control_after:.3f}, but the two do not compare fairly "
+            f"(the notes below say why), so this cannot tell learning from mere repair of the base."
+        )
+    arm = f"The control arm, which read as many tokens and no agent data, is at {row.control_after:.3f}"
     if beyond > SAME_LOSS * row.before:
         return f"{arm}: {beyond:.3f} nats per token were learned beyond repair."
     return f"{arm}: nothing was learned beyond repair ({_signed(beyond)} nats per token)."
