@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,8 @@ class SourceOrder:
     def __init__(self, name: str, source: TokenizedSource, block: int, seed: int) -> None:
         self.source, self.block = source, block
         self.blocks = (source.total_tokens - 1) // block  # the last target of a block is the next block's first token
-        self._key = (seed, name)
+        # Samples come in order, so one epoch's permutation is nearly always the one asked for again.
+        self._permutation = lru_cache(maxsize=2)(lambda epoch: Permutation(self.blocks, seed, name, epoch))
 
     @property
     def epoch_tokens(self) -> int:
@@ -47,7 +49,7 @@ class SourceOrder:
         """Where in the source's stream the sample at a token cursor begins."""
         epoch, within = divmod(cursor, self.epoch_tokens)
         position, offset = divmod(within, self.block)
-        block = int(Permutation(self.blocks, *self._key, epoch)(position))
+        block = int(self._permutation(epoch)(position))
         return block * self.block + offset
 
 

@@ -53,6 +53,11 @@ class Grid:
         """Waits for all processes."""
         dist.barrier()
 
+    def any(self, flag: bool) -> bool:
+        """Whether any process raised its flag; all get the same answer."""
+        votes = torch.tensor([float(flag)], device=self.device)
+        return bool(self.sum_over_all(votes).item())
+
     def sum_over_all(self, values: torch.Tensor) -> torch.Tensor:
         """Adds `values` over all processes, in place; each process must hold a part that no other holds."""
         dist.all_reduce(values)

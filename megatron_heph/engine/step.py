@@ -5,7 +5,7 @@ Shapes: B samples of a micro-batch, L tokens of a sample on this context paralle
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -90,26 +90,26 @@ class Engine:
         for chunk in self.chunks:
             chunk.zero_grad_buffer()
         self.optimizer.zero_grad()
-        sums = self._run(batches, forward_only=False)
+        sums = self._run(batches, self.sources, forward_only=False)
         return sums, self.optimizer.step(lr)
 
     @torch.no_grad()
-    def measure(self, batches: Sequence[MicroBatch]) -> LossSums:
-        """The losses of this rank's micro-batches; every data parallel rank brings equally many."""
+    def measure(self, batches: Sequence[MicroBatch], sources: int) -> LossSums:
+        """The losses of this rank's micro-batches per source; every data parallel rank brings equally many."""
         for chunk in self.chunks:
             chunk.eval()
-        sums = self._run(batches, forward_only=True)
+        sums = self._run(batches, sources, forward_only=True)
         for chunk in self.chunks:
             chunk.train()
         return sums
 
-    def _run(self, batches: Sequence[MicroBatch], *, forward_only: bool) -> LossSums:
+    def _run(self, batches: Sequence[MicroBatch], sources: int, *, forward_only: bool) -> LossSums:
         size, length = batches[0].tokens_BL.shape
         local = [batch.on(self.grid) for batch in batches]
         iterators = [iter(local) for _ in self.chunks]  # every chunk reads each micro-batch once
         single = len(self.chunks) == 1
         results = get_forward_backward_func()(
-            forward_step_func=self._forward,
+            forward_step_func=partial(self._forward, sources),
             data_iterator=iterators[0] if single else iterators,
             model=self.chunks[0] if single else self.chunks,
             num_microbatches=len(local),
@@ -117,27 +117,32 @@ class Engine:
             micro_batch_size=size,
             forward_only=forward_only,
         )
-        total = torch.zeros(2, self.sources, dtype=torch.float64, device=self.grid.device)
+        total = torch.zeros(2, sources, dtype=torch.float64, device=self.grid.device)
         if self.grid.tensor_rank == 0:  # the loss is the same on every tensor rank
             for result in results:
                 total += result["sums"]
         total = self.grid.sum_over_all(total).cpu()
         return LossSums(total[0], total[1])
 
-    def _forward(self, batches: Iterator[MicroBatch], model: Any, *_: object) -> tuple[torch.Tensor, Any]:
+    @staticmethod
+    def _forward(
+        sources: int, batches: Iterator[MicroBatch], model: Any, *_: object
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], _Loss]]:
         batch = next(batches)
         output = model(batch.tokens_BL, None, None, labels=batch.labels_BL)
-        return output, partial(self._loss, batch)
+        return output, partial(_loss, batch, sources)
 
-    def _loss(
-        self, batch: MicroBatch, losses_BL: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-        """The sum of the loss, the number of trained tokens, and both per source, as megatron's schedules want."""
-        weighted_BL = losses_BL.float() * batch.weights_BL
-        per_sample = torch.stack([weighted_BL.detach().sum(1), batch.weights_BL.sum(1)]).double()
-        sums = torch.zeros(2, self.sources, dtype=torch.float64, device=losses_BL.device)
-        sums.index_add_(1, batch.sources_B, per_sample)
-        return weighted_BL.sum(), batch.weights_BL.sum().int(), {"sums": sums}
+
+_Loss = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
+
+
+def _loss(batch: MicroBatch, sources: int, losses_BL: torch.Tensor) -> _Loss:
+    """The sum of the loss, the number of trained tokens, and both per source, as megatron's schedules want."""
+    weighted_BL = losses_BL.float() * batch.weights_BL
+    per_sample = torch.stack([weighted_BL.detach().sum(1), batch.weights_BL.sum(1)]).double()
+    sums = torch.zeros(2, sources, dtype=torch.float64, device=losses_BL.device)
+    sums.index_add_(1, batch.sources_B, per_sample)
+    return weighted_BL.sum(), batch.weights_BL.sum().int(), {"sums": sums}
 
 
 def data_parallel(

@@ -38,8 +38,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Reads a TOML file; InputError names the file and the line."""
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
-        near = nearest(path.name, [p.name for p in folder.glob("*.toml")])
-        raise InputError(f"There is no recipe at {path}; {near}")
+        names = [p.name for p in folder.glob("*.toml")]
+        near = nearest(path.name, names) if names else f"the folder {folder} holds no .toml file."
+        raise InputError(f"There is no recipe at {path}: {near}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -122,7 +123,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         if value not in arguments:
             options = ", ".join(repr(a) for a in arguments)
-            raise InputError(f"{where} is {value!r}; it is one of {options}: {nearest(str(value), map(str, arguments))}")
+            near = nearest(str(value), map(str, arguments))
+            raise InputError(f"{where} is {value!r}; it is one of {options}: {near}")
         return value
     return _convert_scalar(kind, value, where)
 
@@ -147,7 +149,8 @@ def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[
     kinds = [arguments[0]] * len(value) if repeated else list(arguments)
     if len(kinds) != len(value):
         raise InputError(f"{where} has {len(value)} elements; it needs {len(kinds)}.")
-    return tuple(_convert(kind, item, _element(where, item, i)) for i, (kind, item) in enumerate(zip(kinds, value, strict=True)))
+    places = [_element(where, item, index) for index, item in enumerate(value)]
+    return tuple(_convert(*triple) for triple in zip(kinds, value, places, strict=True))
 
 
 def _element(where: str, item: Any, index: int) -> str:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, get_type_hints
 
 FINISHED = "finished"
@@ -156,30 +157,35 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _build(cls: type[Any], table: Mapping[str, Any]) -> Any:
-    types, values = get_type_hints(cls), {}
-    for spec in dataclasses.fields(cls):
-        if spec.name in table:
-            values[spec.name] = _value(types[spec.name], table[spec.name])
-        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise KeyError(spec.name)
+def _build(cls: Any, table: Mapping[str, Any]) -> Any:
+    values = {}
+    for name, kind, required in _fields(cls):
+        if name in table:
+            values[name] = _value(kind, table[name])
+        elif required:
+            raise KeyError(name)
     return cls(**values)
+
+
+@lru_cache
+def _fields(cls: Any) -> list[tuple[str, Any, bool]]:
+    """(name, type, whether a row must have it) of each field."""
+    types, missing = get_type_hints(cls), dataclasses.MISSING
+    return [
+        (spec.name, types[spec.name], spec.default is missing and spec.default_factory is missing)
+        for spec in dataclasses.fields(cls)
+    ]
 
 
 def _value(kind: Any, value: Any) -> Any:
     """`value` as `kind`: int, float, str, a dataclass, or a dict of one of them."""
     if dataclasses.is_dataclass(kind):
-        return _build(_as_type(kind), _table(value))
+        return _build(kind, _table(value))
     if getattr(kind, "__origin__", None) is dict:
         return {str(key): _value(kind.__args__[1], item) for key, item in _table(value).items()}
     if kind is str and not isinstance(value, str):
         raise TypeError(f"{value!r} is not a string")
     return kind(value)
-
-
-def _as_type(kind: Any) -> type[Any]:
-    assert isinstance(kind, type)
-    return kind
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -29,8 +29,8 @@ def _divisors(number: int, at_most: int = 64) -> str:
 def sizes_are_positive(r: Resolved) -> Iterator[str]:
     """Every size of the grid and of a stage is at least 1."""
     p = r.recipe.parallel
-    named = {"tensor": p.tensor, "pipeline": p.pipeline, "virtual": p.virtual, "context": p.context, "data": r.grid.data}
-    for name, size in named.items():
+    axes = {name: getattr(p, name) for name in ("tensor", "pipeline", "virtual", "context")}
+    for name, size in {**axes, "data": r.grid.data}.items():
         if size < 1:
             yield f"parallel.{name} is {size}; it is at least 1."
     for stage in r.recipe.stage:
@@ -42,7 +42,8 @@ def sizes_are_positive(r: Resolved) -> Iterator[str]:
 def tensor_divides_the_model(r: Resolved) -> Iterator[str]:
     """Heads, KV heads, FFN width and vocabulary are shared out evenly over the tensor ranks."""
     tp = r.grid.tensor
-    sizes = {"heads": r.shape.heads, "KV heads": r.shape.kv_heads, "FFN width": r.shape.ffn, "vocabulary": r.shape.vocab}
+    shape = r.shape
+    sizes = {"heads": shape.heads, "KV heads": shape.kv_heads, "FFN width": shape.ffn, "vocabulary": shape.vocab}
     for name, size in sizes.items():
         if size % tp:
             common = [d for d in range(1, 65) if all(s % d == 0 for s in sizes.values())]

@@ -148,3 +148,8 @@ def test_a_folder_that_is_no_run_is_wrong_input(tmp_path):
 
 def test_finished_is_a_reason_of_its_own(tmp_path):
     assert read_metrics(write_run(tmp_path, make_rows(gain=GAIN)) / "metrics.jsonl").end.reason == FINISHED
+
+
+def test_a_resume_alone_reopens_a_run_that_had_ended(tmp_path):
+    rows = [*make_rows(gain=GAIN, steps=10), Resume(step=10, time=BEGUN + 50)]
+    assert read_metrics(write_run(tmp_path, rows) / "metrics.jsonl").end is None

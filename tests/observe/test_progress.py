@@ -23,7 +23,8 @@ def screen(text: str) -> list[str]:
 def make(stream, width=200, **more):
     now = [0.0]
     bar = Progress(
-        total_steps=100, total_tokens=153_600, stream=stream, clock=lambda: now[0], width=lambda: width, **more
+        total_steps=100, total_tokens=153_600, stream=stream, clock=lambda: now[0], width=lambda: width,
+        **more,
     )
     return bar, now
 

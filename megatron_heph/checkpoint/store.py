@@ -1,0 +1,105 @@
+"""The checkpoints of a run: complete or absent, the newest found by name, old ones removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from megatron_heph.engine import state
+from megatron_heph.engine.step import Engine
+from megatron_heph.errors import InputError
+
+MODEL = "model"                         # the torch_dist folder inside a checkpoint
+STATE = "state.json"
+_NAME = re.compile(r"step-(\d{8})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainState:
+    """Where a run stands after a step: everything beside weights and optimizer that a resume needs.
+
+    The cursors are the ledger of the data: tokens taken from each source since the run began.
+    """
+
+    step: int
+    tokens: int
+    stage: str
+    stage_step: int
+    stage_begin: dict[str, int]         # cursors when the stage began
+    cursors: dict[str, int]             # cursors now
+    epochs: dict[str, float]
+    grid: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointStore:
+    """The folder `checkpoints/` of a run."""
+
+    folder: Path
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step is."""
+        return self.folder / f"step-{step:08d}"
+
+    def steps(self) -> list[int]:
+        """The steps with a complete checkpoint, in order."""
+        names = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*"))
+        return sorted(int(name[1]) for name in names if name)
+
+    def save(self, engine: Engine, train_state: TrainState, keep: int) -> Path:
+        """Writes a checkpoint under a partial name and renames it when all is on the disk.
+
+        A kill at any moment leaves either the whole checkpoint or none.  Then only the newest `keep` stay.
+        """
+        final = self.path(train_state.step)
+        partial = final.with_name(final.name + ".partial")
+        if engine.grid.is_first:
+            shutil.rmtree(partial, ignore_errors=True)
+        engine.grid.barrier()
+        state.save(engine, partial / MODEL)
+        engine.grid.barrier()
+        if engine.grid.is_first:
+            _write_json(partial / STATE, asdict(train_state))
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+            _sync(self.folder)
+            for step in self.steps()[: -max(1, keep)]:
+                shutil.rmtree(self.path(step))
+        engine.grid.barrier()
+        return final
+
+    def read_state(self, step: int) -> TrainState:
+        """The state beside a checkpoint; InputError if it is not readable."""
+        path = self.path(step) / STATE
+        try:
+            return TrainState(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} cannot be read ({error}): the checkpoint is damaged. Remove {path.parent} to resume "
+                f"from the one before it."
+            ) from error
+
+    def load(self, engine: Engine, step: int) -> None:
+        """Reads weights and optimizer state of a checkpoint that any grid wrote."""
+        state.load(engine, self.path(step) / MODEL, optimizer=engine.optimizer is not None)
+
+
+def _write_json(path: Path, table: object) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(table, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Makes a rename in `folder` last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
