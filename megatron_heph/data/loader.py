@@ -1,7 +1,8 @@
 """Samples of a step: computed from the step's number, the same on any grid.
 
 A source's tokens are cut into blocks; the blocks of an epoch stand in the order of a keyed permutation;
-a sample is a window inside a block.  The state is one token cursor per source.
+a sample is a window inside a block.  What follows the last whole block is not read.  The state is one
+token cursor per source.
 Shapes: B samples, L tokens of a sample.
 """
 
@@ -31,6 +32,16 @@ class Samples:
     sources_B: npt.NDArray[np.int64]    # index of the source
 
 
+def aligned(cursors: Mapping[str, int], sequence: int) -> Cursors:
+    """The cursors, each moved on to the next multiple of `sequence`.
+
+    A stage begins with it: after a stage with shorter samples a cursor may stand in the middle of a
+    sample, and windows from there on would run out of their blocks.  Less than one sample per source is
+    passed over, and the ledger counts it.
+    """
+    return {name: -(-cursor // sequence) * sequence for name, cursor in cursors.items()}
+
+
 class SourceOrder:
     """The endless sequence of a source's samples."""
 
@@ -54,7 +65,7 @@ class SourceOrder:
 
 
 class Loader:
-    """The samples of one stage, from the cursors it began with."""
+    """The samples of one stage, from the cursors it began with (whole samples, see `aligned`)."""
 
     def __init__(
         self,
@@ -72,6 +83,7 @@ class Loader:
         self._mixture = Mixture(weights)
         self._sequence, self._per_step = sequence, samples_per_step
         self._begin = dict.fromkeys(sources, 0) | (begin or {})
+        assert block % sequence == 0 and self._begin == aligned(self._begin, sequence), (block, self._begin)
 
     def step(self, step: int, rank: int, ranks: int) -> Samples:
         """This rank's samples of the stage's step `step` (from 0): every `ranks`-th of the step's samples."""

@@ -31,10 +31,24 @@ def open_training(resolved: Resolved) -> dict[str, TokenizedSource]:
 
 
 def open_heldout(resolved: Resolved) -> dict[str, TokenizedSource]:
-    """The held-out sets by domain, checked in the same way."""
-    return {
+    """The held-out sets by domain, checked in the same way; each fills at least one window of the first stage."""
+    sets = {
         domain: _open(resolved, path, f"data.heldout.{domain}") for domain, path in resolved.recipe.data.heldout.items()
     }
+    first, limit = resolved.recipe.stage[0], resolved.recipe.observe.heldout_tokens
+    for domain, source in sets.items():
+        if source.total_tokens <= first.sequence:
+            raise InputError(
+                f"The held-out set of {domain} ({source.prefix}) has {source.total_tokens:,} tokens, but one window "
+                f"has {first.sequence:,} (stage.{first.name}.sequence) and needs one more: hold out more text, remove "
+                f"data.heldout.{domain}, or shorten stage.{first.name}.sequence."
+            )
+    if sets and limit < first.sequence:
+        raise InputError(
+            f"observe.heldout_tokens is {limit}, less than one window of {first.sequence} tokens "
+            f"(stage.{first.name}.sequence): set it to {first.sequence} or more."
+        )
+    return sets
 
 
 def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:
@@ -56,7 +70,7 @@ def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:
 
 
 def source_weights(resolved: Resolved, stage: Stage, sources: dict[str, TokenizedSource]) -> np.ndarray:
-    """The weight of each source in a stage: its domain's weight, shared within the domain by tokens."""
+    """The weight of each source in a stage, adding up to 1: its domain's weight, shared within the domain by tokens."""
     nodes = resolved.recipe.data.sources
     weights = []
     for name, source in sources.items():
