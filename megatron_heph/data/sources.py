@@ -12,14 +12,14 @@ from megatron_heph.recipe.tree import Stage
 
 
 def open_training(resolved: Resolved) -> dict[str, TokenizedSource]:
-    """The training sources by name, checked against the model.
+    """The training sources by name, in the order of their names, checked against the model.
 
     Raises InputError for a source that is missing, broken or too short, RefusedError (exit code 3) for
     one that another tokenizer made.
     """
     sources = {
         name: _open(resolved, node.path, f"data.sources.{name}.path")
-        for name, node in resolved.recipe.data.sources.items()
+        for name, node in sorted(resolved.recipe.data.sources.items())  # the order in the file means nothing
     }
     for name, source in sources.items():
         if source.total_tokens <= resolved.block:

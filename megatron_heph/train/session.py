@@ -118,9 +118,10 @@ class Session:
         sums, norm = self.engine.train_step(batches, lr)
         if not math.isfinite(norm) or not math.isfinite(sums.mean):
             raise RefusedError(
-                f"Step {self.step + 1} has the loss {sums.mean} and the gradient norm {norm}: the weights were not "
-                f"changed by it. Lower stage.{stage.name}.lr (now {peak:g}) or optim.clip, and resume from the "
-                f"checkpoint of step {max(self.folder.checkpoints.steps(), default=0)}."
+                f"Step {self.step + 1} (stage {stage.name}, learning rate {lr:g}) has the loss {sums.mean} and the "
+                f"gradient norm {norm}, and a finite number is needed to go on. The newest checkpoint is "
+                f"{self._newest()}. Lower stage.{stage.name}.lr (its peak is {peak:g}) or optim.clip (now "
+                f"{self.resolved.recipe.optim.clip:g}), and begin anew with `run` set to another folder."
             )
         self.step += 1
         self.tokens += self.resolved.samples(stage) * stage.sequence
@@ -130,6 +131,10 @@ class Session:
             seconds=time.perf_counter() - started, data_seconds=loaded - started,
             read={name: self.cursors[name] - before[name] for name in self.cursors},
         )  # fmt: skip
+
+    def _newest(self) -> str:
+        steps = self.folder.checkpoints.steps()
+        return f"that of step {steps[-1]}" if steps else "none yet"
 
     def _crossed(self, every: int | None, stage: Stage) -> bool:
         """Whether the last step went over a multiple of `every` tokens."""
