@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import socket
 import sys
@@ -62,8 +63,6 @@ def outcome(shim: str, table: dict[str, Any], folder: Path) -> str:
 
 
 def main() -> None:
-    import multiprocessing.connection
-
     import torch
 
     torch.set_num_threads(1)
