@@ -1,6 +1,7 @@
 // The Python face of csrc/data: `megatron_heph._native`.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <memory>
 #include <optional>

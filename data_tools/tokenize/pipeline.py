@@ -120,15 +120,16 @@ def _unfold(prefix: Path, settings: Manifest, plans: Sequence[ShardPlan]) -> dic
 
 
 def _check_same_inputs(prefix: Path, found: dict[str, ShardInfo], plans: Sequence[ShardPlan]) -> None:
-    """Files may be added at the end, or have changed; other files must not take the place of what is there."""
+    """Files may be added at the end, or have changed; others must not take the place of what is there."""
     planned = {plan.prefix.name: [file.path.name for file in plan.inputs] for plan in plans}
     for name, info in found.items():
         old, new = [Path(file.path).name for file in info.inputs], planned.get(name, [])
         if new[: len(old)] != old:
             raise InputError(
-                f"{prefix} holds {name} of {', '.join(old)}, and now it would be of {', '.join(new) or 'nothing'}. "
-                f"It is not overwritten: give another -o, name the same inputs first and add new ones at the end, "
-                f"or remove {prefix}-* and {manifest_path(prefix).name} first."
+                f"{prefix} holds {name} of {', '.join(old)}, and now it would be of "
+                f"{', '.join(new) or 'nothing'}. It is not overwritten: give another -o, name the same "
+                f"inputs first and add new ones at the end, or remove {prefix}-* and "
+                f"{manifest_path(prefix).name} first."
             )
 
 

@@ -17,7 +17,7 @@ EXAMPLE = "heph inspect data data/api --document 0 --tokenizer bases/smollm2-135
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `heph inspect data`."""
-    parser.add_argument("prefix", type=Path, metavar="PREFIX", help="of a tokenized source, or of a Megatron pair")
+    parser.add_argument("prefix", type=Path, metavar="PREFIX", help="a tokenized source, or a Megatron pair")
     parser.add_argument("--document", type=int, metavar="N", help="show this document, counted from 0")
     parser.add_argument("--tokenizer", type=Path, metavar="T", help="decode the document with it")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -42,12 +42,15 @@ def _overview(source: TokenizedSource) -> dict[str, Any]:
     manifest = source.manifest
     shards = [
         {
-            "name": shard.prefix.name, "dtype": shard.dtype.name, "documents": len(shard), "tokens": len(shard.tokens),
+            "name": shard.prefix.name,
+            "dtype": shard.dtype.name,
+            "documents": len(shard),
+            "tokens": len(shard.tokens),
             "without_loss": int(spans[:, 1].sum()) if spans is not None else 0,
             "longest": int(shard.lengths.max(initial=0)),
         }
         for shard, spans in zip(source.shards, source.masks, strict=True)
-    ]  # fmt: skip
+    ]
     row: dict[str, Any] = {"prefix": str(source.prefix), "tokens": source.total_tokens, "shards": shards}
     if manifest is not None:
         info = manifest.tokenizer
@@ -61,7 +64,7 @@ def _overview(source: TokenizedSource) -> dict[str, Any]:
 
 def _overview_text(row: dict[str, Any]) -> str:
     columns = ("name", "dtype", "documents", "tokens", "without_loss", "longest")
-    cells = [[f"{shard[c]:,}" if isinstance(shard[c], int) else shard[c] for c in columns] for shard in row["shards"]]
+    cells = [[_cell(shard[column]) for column in columns] for shard in row["shards"]]
     table = [["shard", "dtype", "documents", "tokens", "without loss", "longest"], *cells]
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
     lines = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in table]
@@ -77,6 +80,10 @@ def _overview_text(row: dict[str, Any]) -> str:
     else:
         lines.append("no manifest: a plain Megatron pair, whose tokenizer is not recorded")
     return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _document(source: TokenizedSource, number: int, tokenizer: Path | None) -> dict[str, Any]:
@@ -107,8 +114,8 @@ def _decode(source: TokenizedSource, ids: list[int], tokenizer: Path) -> str:
     engine = load_engine(tokenizer, eod=eod)
     if max(ids, default=0) >= engine.vocab_size:
         raise InputError(
-            f"The document holds the id {max(ids)}, and {tokenizer} has {engine.vocab_size} tokens: give --tokenizer the one "
-            f"that made {source.prefix}."
+            f"The document holds the id {max(ids)}, and {tokenizer} has {engine.vocab_size} tokens: "
+            f"give --tokenizer the one that made {source.prefix}."
         )
     return engine.decode(ids)
 

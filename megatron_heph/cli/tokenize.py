@@ -24,22 +24,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="file, folder or pattern of .jsonl, .jsonl.zst, .jsonl.gz"
     )
-    parser.add_argument("--tokenizer", type=Path, required=True, metavar="T", help="model folder, tokenizer.json or .model")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PREFIX", help="first part of the files' names")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the result is the same for any number")
     parser.add_argument(
-        "--special-tokens", choices=("text", "parse"), default="text",
+        "--tokenizer", type=Path, required=True, metavar="T", help="model folder, tokenizer.json or .model"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="PREFIX", help="first part of the files' names"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes; the result is the same for any number"
+    )
+    parser.add_argument(
+        "--special-tokens",
+        choices=("text", "parse"),
+        default="text",
         help="what a literal special token in the text becomes: ordinary text (default), or the token",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--eod", metavar="TOKEN", help="special token that ends a document (default: <|endoftext|>, else eos)"
     )
     parser.add_argument("--domain", metavar="D", help="agent, code or text (default: what the documents say)")
-    parser.add_argument("--field", default="text", metavar="KEY", help="key of the text in plain JSON lines (default: text)")
     parser.add_argument(
-        "--shard-bytes", type=int, default=256 << 20, metavar="N",
+        "--field", default="text", metavar="KEY", help="key of the text in plain JSON lines (default: text)"
+    )
+    parser.add_argument(
+        "--shard-bytes",
+        type=int,
+        default=256 << 20,
+        metavar="N",
         help="begin a new shard after this many bytes of input files (default: 256 MiB)",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest's totals as JSON")
 
 
@@ -84,7 +97,10 @@ class _ProgressLine:
             f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  "
             f"{_duration(left)} left"
         )
-        print(f"\r\x1b[K{text}" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        if self._terminal:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._terminal:
@@ -112,16 +128,19 @@ def _summary(prefix: Path, manifest: Manifest, line: _ProgressLine) -> dict[str,
 
 def _table(prefix: Path, manifest: Manifest, line: _ProgressLine) -> str:
     info = manifest.tokenizer
-    speed = f"{line.megabytes_per_second():.1f} MB/s" if line.text_bytes else "every shard was there already"
+    speed = f"{line.megabytes_per_second():.1f} MB/s" if line.text_bytes else "all shards were there"
+    per_token = manifest.utf8_bytes / max(manifest.tokens, 1)
+    left_out = f" ({manifest.empty:,} empty ones left out)" if manifest.empty else ""
+    ending = f"{info.eod_token} ({info.eod_id}); special tokens in the text: {info.special_tokens}"
     rows = {
         "source": f"{prefix} ({len(manifest.shards)} shards, {manifest.dtype})",
-        "documents": f"{manifest.documents:,}" + (f" ({empty:,} empty ones left out)" if (empty := manifest.empty) else ""),
+        "documents": f"{manifest.documents:,}{left_out}",
         "tokens": f"{manifest.tokens:,} ({manifest.masked_tokens:,} without loss)",
-        "text": f"{manifest.utf8_bytes:,} bytes, {manifest.utf8_bytes / max(manifest.tokens, 1):.2f} per token",
+        "text": f"{manifest.utf8_bytes:,} bytes, {per_token:.2f} per token",
         "domain": manifest.domain or "not said (--domain)",
-        "licenses": ", ".join(f"{name} {count:,}" for name, count in manifest.licenses.items()) or "not said",
+        "licenses": ", ".join(f"{name} {n:,}" for name, n in manifest.licenses.items()) or "not said",
         "tokenizer": f"{info.name}, hash {info.hash[:16]}, {info.vocab_size:,} tokens",
-        "documents end": f"with {info.eod_token} ({info.eod_id}); special tokens in the text: {info.special_tokens}",
+        "documents end": f"with {ending}",
         "time": f"{_duration(line.seconds())} ({speed})",
     }
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from megatron_heph.checkpoint.convert import bridge, hf_folder
 from megatron_heph.checkpoint.convert.files import Progress, no_progress
+from megatron_heph.checkpoint.store import MODEL, STATE
 from megatron_heph.engine import weights
 from megatron_heph.errors import InputError
 from megatron_heph.recipe.shape import RECORD, ModelShape, read_base, read_model
 
 MODEL_RECORD = "model.json"  # in a run folder: its model's shape and the label of its base
 CHECKPOINTS = "checkpoints"
-MODEL = "model"  # in a checkpoint: the torch_dist weights
-STATE = "state.json"  # in a checkpoint: written last, so that a checkpoint with it is complete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
