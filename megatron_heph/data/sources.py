@@ -37,18 +37,23 @@ def open_heldout(resolved: Resolved) -> dict[str, TokenizedSource]:
     }
     first, limit = resolved.recipe.stage[0], resolved.recipe.observe.heldout_tokens
     for domain, source in sets.items():
-        if source.total_tokens <= first.sequence:
-            raise InputError(
-                f"The held-out set of {domain} ({source.prefix}) has {source.total_tokens:,} tokens, but one window "
-                f"has {first.sequence:,} (stage.{first.name}.sequence) and needs one more: hold out more text, remove "
-                f"data.heldout.{domain}, or shorten stage.{first.name}.sequence."
-            )
-    if sets and limit < first.sequence:
-        raise InputError(
-            f"observe.heldout_tokens is {limit}, less than one window of {first.sequence} tokens "
-            f"(stage.{first.name}.sequence): set it to {first.sequence} or more."
-        )
+        check_window(domain, source, first.sequence, limit)
     return sets
+
+
+def check_window(domain: str, source: TokenizedSource, sequence: int, limit: int) -> None:
+    """Raises InputError for a held-out set without one window of `sequence` tokens among its first `limit`."""
+    if source.total_tokens <= sequence:
+        raise InputError(
+            f"The held-out set of {domain} ({source.prefix}) has {source.total_tokens:,} tokens, but one window has "
+            f"{sequence:,} and needs one more: hold out more text, remove data.heldout.{domain}, or shorten the "
+            f"window (in a recipe the first stage's sequence)."
+        )
+    if limit < sequence:
+        raise InputError(
+            f"The held-out measurement is limited to {limit:,} tokens (in a recipe observe.heldout_tokens), less than "
+            f"one window of {sequence:,}: set it to {sequence:,} or more."
+        )
 
 
 def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:

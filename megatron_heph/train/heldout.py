@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from megatron_heph.data.loader import Samples, heldout_windows
+from megatron_heph.data.sources import check_window
 from megatron_heph.engine.step import Engine, LossSums
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
@@ -18,7 +19,7 @@ from megatron_heph.train.batches import micro_batches
 class HeldOut:
     """The held-out windows of all domains, shared out over the data parallel ranks.
 
-    Raises InputError for a set without a token that carries loss.
+    Raises InputError for a set without a window, or without a token that carries loss.
     """
 
     def __init__(self, sources: Mapping[str, TokenizedSource], sequence: int, limit: int, micro_batch: int) -> None:
@@ -26,6 +27,7 @@ class HeldOut:
         self._windows = [heldout_windows(source, sequence, limit, i) for i, source in enumerate(sources.values())]
         self._micro_batch = micro_batch
         for domain, windows in zip(self.domains, self._windows, strict=True):
+            check_window(domain, sources[domain], sequence, limit)
             if not windows.carries_loss_BL.any():
                 raise InputError(
                     f"None of the first {windows.carries_loss_BL.size} held-out tokens of {domain} "
