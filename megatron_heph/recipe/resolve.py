@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_from_table(table: dict[str, Any], overrides: Sequence[str] = (), where: str = "recipe") -> Recipe:
-    """Makes the tree from a plain table; InputError names the key in `where`."""
+    """Makes the tree from a plain table, which stays as it is; InputError names the key in `where`."""
+    table = copy.deepcopy(table)
     apply_overrides(table, overrides)
     try:
         return build(Recipe, table)
@@ -174,6 +176,6 @@ def _fresh_shape(recipe: Recipe) -> ModelShape:
         family=model.family, layers=layers, hidden=hidden, heads=heads,
         kv_heads=heads if model.kv_heads is None else model.kv_heads,
         head_dim=hidden // heads if model.head_dim is None else model.head_dim, ffn=ffn, vocab=vocab,
-        max_positions=max((stage.sequence for stage in recipe.stage), default=1),
+        max_positions=max([1, *(stage.sequence for stage in recipe.stage)]),  # checks speak of the stages
         rope_theta=model.rope_theta, norm_eps=model.norm_eps, tied=model.tied,
     )  # fmt: skip
