@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from megatron_heph.errors import InputError
 from megatron_heph.formats.toml_tree import apply_overrides, build, read_toml, to_table
 from megatron_heph.recipe.shape import BaseModel, ModelShape, read_base
@@ -103,6 +101,8 @@ class Resolved:
 
     def to_toml(self) -> str:
         """The resolved recipe, as the run folder keeps it."""
+        import tomli_w  # only who writes a run folder needs it
+
         table = to_table(self.recipe)
         table["run"] = str(self.run)
         table["parallel"]["data"] = self.grid.data
