@@ -1,6 +1,6 @@
 """Wheels of pinned versions, fetched once by pip into a cache and unpacked there, never installed.
 
-The cache is `$MEGATRON_HEPH_CACHE/packages`, by default `~/.cache/megatron_heph/packages`.
+The cache is `$HEPH_CACHE/packages`, by default `~/.cache/megatron_heph/packages`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RECORD = "wheel.json"  # in the unpacked folder: the wheel's file name and SHA-
 
 def cache_folder() -> Path:
     """Where fetched wheels are kept."""
-    root = os.environ.get("MEGATRON_HEPH_CACHE") or Path.home() / ".cache" / "megatron_heph"
+    root = os.environ.get("HEPH_CACHE") or Path.home() / ".cache" / "megatron_heph"
     return Path(root) / "packages"
 
 

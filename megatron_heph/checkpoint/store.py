@@ -13,8 +13,8 @@ from megatron_heph.engine import state
 from megatron_heph.engine.step import Engine
 from megatron_heph.errors import InputError
 
-MODEL = "model"                         # the torch_dist folder inside a checkpoint
-STATE = "state.json"
+MODEL = "model"                         # in a checkpoint: the torch_dist weights
+STATE = "state.json"                    # in a checkpoint: written last, so that one with it is complete
 _NAME = re.compile(r"step-(\d{8})")
 
 

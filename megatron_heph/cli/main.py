@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from types import ModuleType
 
@@ -62,10 +63,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     module.add_arguments(sub)
     try:
-        return int(module.run(sub.parse_args(arguments[1:])))
+        code = int(module.run(sub.parse_args(arguments[1:])))
+        sys.stdout.flush()
+        return code
     except HephError as error:
         print(f"heph {command}: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # `heph inspect ... | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(f"heph {command}: interrupted", file=sys.stderr)
         return 130

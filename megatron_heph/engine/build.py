@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from megatron_heph.engine.core import parallel_state
 from megatron_heph.engine.grid import Grid
 from megatron_heph.engine.init import init_weights
 from megatron_heph.engine.model import DTYPES, build_model, transformer_config
@@ -23,14 +22,6 @@ def build_engine(resolved: Resolved, grid: Grid, sources: int) -> Engine:
     return Engine(grid, config, chunks, sources, optimizer)
 
 
-def build_meter(resolved: Resolved, grid: Grid, sources: int) -> Engine:
-    """The model alone, to measure with: no optimizer, no gradients."""
-    config = transformer_config(
-        resolved.shape, grid.size, resolved.recipe.parallel, DTYPES[resolved.recipe.precision.format]
-    )
-    return Engine(grid, config, build_model(resolved.shape, config), sources)
-
-
 def begin(engine: Engine, resolved: Resolved) -> None:
     """The weights that training begins with: the base's, or fresh ones where the recipe asks for them."""
     if resolved.base is not None:
@@ -39,11 +30,3 @@ def begin(engine: Engine, resolved: Resolved) -> None:
         init_weights(engine.models, resolved.shape, resolved.recipe.seed)
         if engine.optimizer is not None:
             engine.optimizer.inner.reload_model_params()
-
-
-def layout(grid: Grid) -> str:
-    """Where this process stands, for its log."""
-    return (
-        f"rank {grid.rank} of {grid.size.world}: data {grid.data_rank}, tensor {grid.tensor_rank}, "
-        f"context {grid.context_rank}, pipeline {parallel_state.get_pipeline_model_parallel_rank()}"
-    )

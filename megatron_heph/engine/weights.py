@@ -16,6 +16,7 @@ import torch.distributed as dist
 from megatron_heph.engine.core import GPTModel, dist_checkpointing
 from megatron_heph.engine.grid import start_grid
 from megatron_heph.engine.model import build_model, transformer_config
+from megatron_heph.engine.step import Engine
 from megatron_heph.errors import InputError
 from megatron_heph.recipe.resolve import GridSize
 from megatron_heph.recipe.shape import ModelShape
@@ -59,6 +60,16 @@ def logits(shape: ModelShape, tensors: Mapping[str, torch.Tensor], tokens_BL: to
         fill(model, tensors)
         device = next(model.parameters()).device
         return model(tokens_BL.to(device), None, None).float().cpu()
+
+
+@contextlib.contextmanager
+def meter(shape: ModelShape, tensors: Mapping[str, torch.Tensor]) -> Iterator[Engine]:
+    """An engine that measures losses with full tensors, in fp32, on this process alone."""
+    with start_grid(GridSize()) as grid:
+        config = transformer_config(shape, GridSize(), Parallel(), torch.float32)
+        model = build_model(shape, config)[0]
+        fill(model, tensors)
+        yield Engine(grid, config, [model], sources=1)
 
 
 def fill(model: GPTModel, tensors: Mapping[str, torch.Tensor]) -> None:

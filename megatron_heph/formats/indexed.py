@@ -69,8 +69,7 @@ class TokenizedSource:
         return tokens
 
     def read_loss_mask(self, start: int, count: int) -> npt.NDArray[np.bool_]:
-        """Which of the tokens [start, start + count) carry loss as targets: bool [count]; all of them "
-        "without `.mask`."""
+        """Which of the tokens [start, start + count) carry loss: bool [count]; without `.mask`, all do."""
         loss = np.ones(count, np.bool_)
         for index, begin, stop, at in self._pieces(start, count):
             spans = self.masks[index]

@@ -50,7 +50,7 @@ class ShardInfo:
     masked_tokens: int        # tokens without loss; 0 where there is no .mask
     characters: int
     utf8_bytes: int
-    empty: int                # documents without text, left out
+    empty: int                # documents without text or tokens, left out
     bin_bytes: int
     bin_sha256: str
     idx_sha256: str
@@ -93,6 +93,11 @@ class Manifest:
         return sum(shard.masked_tokens for shard in self.shards)
 
     @property
+    def empty(self) -> int:
+        """Documents left out, as they had no text or no tokens."""
+        return sum(shard.empty for shard in self.shards)
+
+    @property
     def characters(self) -> int:
         """Unicode code points of text in all shards."""
         return sum(shard.characters for shard in self.shards)
@@ -109,7 +114,7 @@ class Manifest:
 
     def totals(self) -> dict[str, Any]:
         """The sums that the file repeats for people and other programs."""
-        names = ("documents", "tokens", "masked_tokens", "characters", "utf8_bytes", "licenses")
+        names = ("documents", "tokens", "masked_tokens", "empty", "characters", "utf8_bytes", "licenses")
         return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> str:
@@ -156,11 +161,6 @@ def read_manifest(path: Path) -> Manifest:
             f"was changed by hand or cut short: copy it again, or run `heph tokenize` again."
         )
     return manifest
-
-
-def read_shard_info(path: Path) -> ShardInfo:
-    """Reads the record of one finished shard (see `data_tools.tokenize.shards`); InputError if it is none."""
-    return build(ShardInfo, _read_object(path))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

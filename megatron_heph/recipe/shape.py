@@ -87,7 +87,7 @@ class BaseModel:
     source: str  # the file or folder it was imported from, by name
     source_sha256: str
     dtype: str  # of model.safetensors: "float32" or "bfloat16"
-    tokenizer_sha256: str  # of tokenizer.json
+    tokenizer_sha256: str  # formats.tokenizer.tokenizer_hash of its tokenizer.json
 
     @property
     def tokenizer(self) -> Path:
@@ -149,3 +149,20 @@ def _read_record(path: Path) -> dict[str, Any]:
         if not isinstance(record, dict) or not isinstance(record.get(key), kind):
             raise InputError(f"{path} lacks the key {key} ({kind.__name__}); import the base model again.")
     return dict(record)
+
+
+def write_model(path: Path, shape: ModelShape, base_label: str | None) -> None:
+    """Writes a run's `model.json`: the shape, and the label of its base (None for a fresh model)."""
+    path.write_text(
+        json.dumps({**shape.to_dict(), "base_label": base_label}, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def read_model(path: Path) -> tuple[ModelShape, str | None]:
+    """Reads a run's `model.json`; InputError names the file and the key."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        base_label = table.pop("base_label", None)
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is no record of a run's model ({error}).") from error
+    return ModelShape.from_dict(table, str(path)), base_label

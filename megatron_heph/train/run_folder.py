@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from megatron_heph.checkpoint.store import CheckpointStore
 from megatron_heph.errors import InputError
 from megatron_heph.formats.toml_tree import read_toml
 from megatron_heph.recipe.resolve import Machine, Resolved, recipe_from_table, resolve
+from megatron_heph.recipe.shape import write_model
 
 RECIPE = "recipe.toml"
-_FREE_ON_RESUME = ("parallel", "checkpoint", "observe")  # tables that may change without changing the result
+_FREE_ON_RESUME = ("run", "parallel", "checkpoint", "observe")  # may change without changing the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,7 @@ class RunFolder:
         if resolved.base is not None:
             for name in ("tokenizer.json", "tokenizer_config.json"):
                 shutil.copyfile(resolved.base.tokenizer / name, self.path / "tokenizer" / name)
-        model: dict[str, Any] = {**resolved.shape.to_dict(), "label": label(resolved)}
-        (self.path / "model.json").write_text(json.dumps(model, indent=1), encoding="utf-8")
+        write_model(self.path / "model.json", resolved.shape, resolved.base.label if resolved.base else None)
         (self.path / RECIPE).write_text(resolved.to_toml(), encoding="utf-8")
 
     def _check_same(self, resolved: Resolved) -> None:

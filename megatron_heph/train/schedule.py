@@ -10,13 +10,14 @@ from megatron_heph.recipe.tree import Schedule
 Shape = Callable[[float, Schedule, int], float]
 
 
-def learning_rate(tokens: int, stage_tokens: int, peak: float, schedule: Schedule) -> float:
-    """The rate for a step that begins after `tokens` of a stage of `stage_tokens`.
+def learning_rate(tokens: float, stage_tokens: int, peak: float, schedule: Schedule) -> float:
+    """The rate after `tokens` of a stage of `stage_tokens`.
 
-    Linear warm-up to `peak`, then the schedule's shape down to `floor * peak`.
+    Linear warm-up from 0 to `peak`, then the schedule's shape down to `floor * peak`.  A step takes the
+    rate of its middle, so that neither the first nor the last step of a stage is spent at 0.
     """
     if tokens < schedule.warmup:
-        return peak * (tokens + 1) / (schedule.warmup + 1)
+        return peak * tokens / schedule.warmup
     low = schedule.floor
     return peak * (low + (1 - low) * _SHAPES[schedule.kind](tokens, schedule, stage_tokens))
 

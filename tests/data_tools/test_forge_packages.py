@@ -14,7 +14,7 @@ def offline_index(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("MEGATRON_HEPH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEPH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "wheels").mkdir()
     find_package.cache_clear()
     return tmp_path

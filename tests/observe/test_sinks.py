@@ -62,7 +62,7 @@ def listener():
             asked.append(self.path)
             self.send_error(404)
 
-        do_GET = do_POST  # noqa: N815
+        do_GET = do_POST
 
         def log_message(self, *_):
             pass

@@ -16,7 +16,7 @@ def make_base(folder):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"1234")
     record = {
-        "shape": SMOLLM2.to_dict(), "label": "a label", "source": "m.gguf", "source_sha256": "ab", 
+        "shape": SMOLLM2.to_dict(), "label": "a label", "source": "m.gguf", "source_sha256": "ab",
         "dtype": "float32", "tokenizer_sha256": "cd", "files": {"model.safetensors": 4},
     }  # fmt: skip
     (folder / RECORD).write_text(json.dumps(record))

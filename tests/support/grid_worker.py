@@ -9,9 +9,10 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def main() -> None:
+def run_jobs(tables: list[dict[str, Any]]) -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -26,7 +27,7 @@ def main() -> None:
     silence_notes()
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    for table in json.loads(Path(sys.argv[1]).read_text()):
+    for table in tables:
         resolved = resolve(recipe_from_table(table), Machine(cores=world, gpus=0, world=world))
         folder = RunFolder(resolved.run)
         if rank == 0:
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_jobs(json.loads(Path(sys.argv[1]).read_text()))

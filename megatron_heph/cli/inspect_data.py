@@ -1,0 +1,130 @@
+"""`heph inspect data`: what a tokenized source holds, and a document of it read back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from megatron_heph.errors import InputError
+
+if TYPE_CHECKING:
+    from megatron_heph.formats.indexed import TokenizedSource
+
+EXAMPLE = "heph inspect data data/api --document 0 --tokenizer bases/smollm2-135m-instruct"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `heph inspect data`."""
+    parser.add_argument("prefix", type=Path, metavar="PREFIX", help="a tokenized source, or a Megatron pair")
+    parser.add_argument("--document", type=int, metavar="N", help="show this document, counted from 0")
+    parser.add_argument("--tokenizer", type=Path, metavar="T", help="decode the document with it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the table of a source, or one document."""
+    from megatron_heph.formats.indexed import TokenizedSource
+
+    source = TokenizedSource.open(args.prefix)
+    row = _overview(source) if args.document is None else _document(source, args.document, args.tokenizer)
+    if args.json:
+        print(json.dumps(row, ensure_ascii=False))
+    elif args.document is None:
+        print(_overview_text(row))
+    else:
+        print(_document_text(row))
+    return 0
+
+
+def _overview(source: TokenizedSource) -> dict[str, Any]:
+    manifest = source.manifest
+    shards = [
+        {
+            "name": shard.prefix.name,
+            "dtype": shard.dtype.name,
+            "documents": len(shard),
+            "tokens": len(shard.tokens),
+            "without_loss": int(spans[:, 1].sum()) if spans is not None else 0,
+            "longest": int(shard.lengths.max(initial=0)),
+        }
+        for shard, spans in zip(source.shards, source.masks, strict=True)
+    ]
+    row: dict[str, Any] = {"prefix": str(source.prefix), "tokens": source.total_tokens, "shards": shards}
+    if manifest is not None:
+        info = manifest.tokenizer
+        row["tokenizer"] = {
+            "name": info.name, "hash": info.hash, "vocab_size": info.vocab_size,
+            "eod_token": info.eod_token, "special_tokens": info.special_tokens,
+        }  # fmt: skip
+        row |= {"domain": manifest.domain, "source": manifest.source, "licenses": manifest.licenses}
+    return row
+
+
+def _overview_text(row: dict[str, Any]) -> str:
+    columns = ("name", "dtype", "documents", "tokens", "without_loss", "longest")
+    cells = [[_cell(shard[column]) for column in columns] for shard in row["shards"]]
+    table = [["shard", "dtype", "documents", "tokens", "without loss", "longest"], *cells]
+    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
+    lines = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in table]
+    lines.append(f"\n{row['tokens']:,} tokens in {len(cells)} shards")
+    if "tokenizer" in row:
+        info = row["tokenizer"]
+        licenses = ", ".join(f"{name} {count:,}" for name, count in row["licenses"].items()) or "not said"
+        lines += [
+            f"tokenizer  {info['name']}, hash {info['hash'][:16]}, {info['vocab_size']:,} tokens",
+            f"documents  end with {info['eod_token']}; special tokens in the text: {info['special_tokens']}",
+            f"domain     {row['domain'] or 'not said'}; source {row['source']}; licenses {licenses}",
+        ]
+    else:
+        lines.append("no manifest: a plain Megatron pair, whose tokenizer is not recorded")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _document(source: TokenizedSource, number: int, tokenizer: Path | None) -> dict[str, Any]:
+    total = sum(len(shard) for shard in source.shards)
+    if not 0 <= number < total:
+        raise InputError(f"--document is {number}; {source.prefix} has the documents 0 to {total - 1}.")
+    start, local = 0, number
+    for shard in source.shards:
+        if local < len(shard):
+            break
+        start, local = start + len(shard.tokens), local - len(shard)
+    first, stop = shard.document_span(local)
+    ids = source.read(start + first, stop - first)
+    loss = source.read_loss_mask(start + first, stop - first)
+    row = {"document": number, "shard": shard.prefix.name, "position": start + first, "tokens": len(ids)}
+    row |= {"with_loss": int(loss.sum()), "ids": ids.tolist()}
+    return row | ({"text": _decode(source, ids.tolist(), tokenizer)} if tokenizer else {})
+
+
+def _decode(source: TokenizedSource, ids: list[int], tokenizer: Path) -> str:
+    from data_tools.tokenize.engines import load_engine
+    from megatron_heph.formats.tokenizer import check_same_tokenizer, tokenizer_hash
+
+    eod = None
+    if source.manifest is not None:
+        check_same_tokenizer(source.manifest, tokenizer_hash(tokenizer), prefix=source.prefix, base=tokenizer)
+        eod = source.manifest.tokenizer.eod_token
+    engine = load_engine(tokenizer, eod=eod)
+    if max(ids, default=0) >= engine.vocab_size:
+        raise InputError(
+            f"The document holds the id {max(ids)}, and {tokenizer} has {engine.vocab_size} tokens: "
+            f"give --tokenizer the one that made {source.prefix}."
+        )
+    return engine.decode(ids)
+
+
+def _document_text(row: dict[str, Any]) -> str:
+    head = (
+        f"document {row['document']}: shard {row['shard']}, tokens {row['position']:,} to "
+        f"{row['position'] + row['tokens']:,} ({row['tokens']:,}, {row['with_loss']:,} with loss)"
+    )
+    if "text" in row:
+        return f"{head}\n\n{row['text']}"
+    return f"{head}\n\n{' '.join(map(str, row['ids']))}\n\n(--tokenizer T shows its text)"

@@ -1,0 +1,146 @@
+"""`heph tokenize`: documents to memory-mapped `.bin/.idx`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_tools.tokenize.workers import Progress
+    from megatron_heph.formats.manifest import Manifest
+
+EXAMPLE = "heph tokenize corpora/aws/agent --tokenizer bases/smollm2-135m-instruct -o data/api --workers 8"
+
+_PLAIN_SECONDS = 10.0      # between lines where nobody watches
+_TERMINAL_SECONDS = 0.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `heph tokenize`."""
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="file, folder or pattern of .jsonl, .jsonl.zst, .jsonl.gz"
+    )
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, metavar="T", help="model folder, tokenizer.json or .model"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="PREFIX", help="first part of the files' names"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes; the result is the same for any number"
+    )
+    parser.add_argument(
+        "--special-tokens",
+        choices=("text", "parse"),
+        default="text",
+        help="what a literal special token in the text becomes: ordinary text (default), or the token",
+    )
+    parser.add_argument(
+        "--eod", metavar="TOKEN", help="special token that ends a document (default: <|endoftext|>, else eos)"
+    )
+    parser.add_argument("--domain", metavar="D", help="agent, code or text (default: what the documents say)")
+    parser.add_argument(
+        "--field", default="text", metavar="KEY", help="key of the text in plain JSON lines (default: text)"
+    )
+    parser.add_argument(
+        "--shard-bytes",
+        type=int,
+        default=256 << 20,
+        metavar="N",
+        help="begin a new shard after this many bytes of input files (default: 256 MiB)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the manifest's totals as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the pipeline and prints what it made."""
+    from data_tools.tokenize.pipeline import Options, tokenize
+
+    options = Options(
+        tokenizer=args.tokenizer, special_tokens=args.special_tokens, eod=args.eod, domain=args.domain,
+        field=args.field, workers=args.workers, shard_bytes=args.shard_bytes,
+    )  # fmt: skip
+    line = _ProgressLine()
+    try:
+        manifest = tokenize(args.inputs, args.output, options, line.show)
+    finally:
+        line.end()
+    if args.json:
+        print(json.dumps(_summary(args.output, manifest, line)))
+    else:
+        print(_table(args.output, manifest, line))
+    return 0
+
+
+class _ProgressLine:
+    """One line that is rewritten on a terminal; a line every ten seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self.begin = time.monotonic()
+        self.text_bytes = 0
+        self._terminal = sys.stderr.isatty()
+        self._next = self.begin + (0 if self._terminal else _PLAIN_SECONDS)
+
+    def show(self, progress: Progress, total: int) -> None:
+        self.text_bytes = progress.text_bytes
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (_TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS)
+        share = progress.disk_bytes / total if total else 1.0
+        left = (now - self.begin) * (1 - share) / share if share else 0.0
+        text = (
+            f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  "
+            f"{_duration(left)} left"
+        )
+        if self._terminal:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.begin
+
+    def megabytes_per_second(self) -> float:
+        return self.text_bytes / 1e6 / max(self.seconds(), 1e-3)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _summary(prefix: Path, manifest: Manifest, line: _ProgressLine) -> dict[str, object]:
+    return {
+        "prefix": str(prefix), "shards": len(manifest.shards), "dtype": manifest.dtype, **manifest.totals(),
+        "tokenizer": manifest.tokenizer.hash, "seconds": round(line.seconds(), 2),
+    }  # fmt: skip
+
+
+def _table(prefix: Path, manifest: Manifest, line: _ProgressLine) -> str:
+    info = manifest.tokenizer
+    speed = f"{line.megabytes_per_second():.1f} MB/s" if line.text_bytes else "all shards were there"
+    per_token = manifest.utf8_bytes / max(manifest.tokens, 1)
+    left_out = f" ({manifest.empty:,} empty ones left out)" if manifest.empty else ""
+    ending = f"{info.eod_token} ({info.eod_id}); special tokens in the text: {info.special_tokens}"
+    rows = {
+        "source": f"{prefix} ({len(manifest.shards)} shards, {manifest.dtype})",
+        "documents": f"{manifest.documents:,}{left_out}",
+        "tokens": f"{manifest.tokens:,} ({manifest.masked_tokens:,} without loss)",
+        "text": f"{manifest.utf8_bytes:,} bytes, {per_token:.2f} per token",
+        "domain": manifest.domain or "not said (--domain)",
+        "licenses": ", ".join(f"{name} {n:,}" for name, n in manifest.licenses.items()) or "not said",
+        "tokenizer": f"{info.name}, hash {info.hash[:16]}, {info.vocab_size:,} tokens",
+        "documents end": f"with {ending}",
+        "time": f"{_duration(line.seconds())} ({speed})",
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
