@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from megatron_heph.planning.compute import Flops, flops_per_token
@@ -81,19 +82,19 @@ def peak_rate(resolved: Resolved, stage: Stage) -> float:
 
 
 def rate_at(resolved: Resolved, step: int) -> float:
-    """The learning rate of step `step` of the run, from 1."""
+    """The learning rate of step `step` of the run, from 1: the schedule's in the middle of the step's tokens."""
     stage, number = resolved.stage_at(step)
-    return learning_rate((number - 1) * stage.batch, stage.tokens, peak_rate(resolved, stage), stage.schedule)
+    return learning_rate((number - 0.5) * stage.batch, stage.tokens, peak_rate(resolved, stage), stage.schedule)
 
 
 def _rates(resolved: Resolved, stage: Stage, first: int) -> list[RatePoint]:
-    """The turns of a schedule in order; those that fall on one step share its point."""
+    """The turns of a schedule in order, each at the first step whose middle is past it; turns may share a step."""
     steps, schedule = resolved.steps(stage), stage.schedule
     turns = [("first", 0), ("middle", steps // 2), ("last", steps - 1)]
     if schedule.warmup:
-        turns.append(("end of warm-up", -(-schedule.warmup // stage.batch)))
+        turns.append(("end of warm-up", _after(schedule.warmup, stage)))
     if schedule.kind == "wsd" and schedule.decay:
-        turns.append(("start of decay", -(-(stage.tokens - schedule.decay) // stage.batch)))
+        turns.append(("start of decay", _after(stage.tokens - schedule.decay, stage)))
     names: dict[int, list[str]] = {}
     for what, number in turns:
         if number < steps:  # a warm-up as long as the stage ends after it
@@ -102,3 +103,8 @@ def _rates(resolved: Resolved, stage: Stage, first: int) -> list[RatePoint]:
         RatePoint(what=", ".join(names[number]), step=first + number, rate=rate_at(resolved, first + number))
         for number in sorted(names)
     ]
+
+
+def _after(tokens: int, stage: Stage) -> int:
+    """The first step of a stage, from 0, whose middle is at `tokens` or past it."""
+    return max(0, math.ceil(tokens / stage.batch - 0.5))

@@ -27,6 +27,7 @@ def recipe(tiny_data: dict[str, Any], tmp_path: Path) -> Path:
     table = tiny.recipe(tiny_data, tmp_path / "run")
     table["model"] |= {"hidden": 256, "vocab": 2048}
     table["checkpoint"] = {"every": 512, "keep": 2}
+    table["stage"][0]["schedule"] = {"kind": "wsd", "warmup": 300, "decay": 500}
     return write(tmp_path / "recipe.toml", table)
 
 
@@ -78,6 +79,9 @@ def test_before_in_the_middle_of_and_after_a_run(recipe: Path, tmp_path: Path, p
     assert {source["name"]: source["taken"] for source in before["sources"]} == state["cursors"]
     assert {source["name"]: source["epochs"] for source in before["sources"]} == state["epochs"]
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rates = {row["step"]: row["lr"] for row in rows if row["kind"] == "step"}
+    points = before["stages"][0]["rates"]
+    assert len(points) == 5 and all(rates[point["step"]] == pytest.approx(point["rate"]) for point in points)
     assert sum(row["kind"] == "heldout" for row in rows) == before["heldout_measurements"] == 2
     heldout = next(row for row in rows if row["kind"] == "heldout")["losses"]
     assert {held["domain"]: held["measured"] for held in before["heldout"]} == {

@@ -61,12 +61,12 @@ def test_steps_and_learning_rates(plan: Plan) -> None:
     assert (second.first_step, second.last_step, second.samples, second.micro_batches) == (21, 40, 4, 2)
     rates = {point.what: (point.step, point.rate) for point in first.rates}
     assert list(rates) == ["first", "end of warm-up", "middle", "start of decay", "last"]
-    assert rates["first"] == (1, pytest.approx(3e-3 / 701))
-    assert rates["end of warm-up"] == (4, 3e-3)  # 3 steps of 256 tokens are past the 700 of the warm-up
-    # Step 15 begins after 3584 tokens, 84 into the decay of 1500; step 20 after 4864, 1364 into it.
-    assert rates["start of decay"] == (15, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 84 / 1500))))
-    assert rates["last"] == (20, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 1364 / 1500))))
-    assert second.peak == 1e-3 and second.rates[0].rate == pytest.approx(1e-3 / 701)
+    assert rates["first"] == (1, pytest.approx(3e-3 * 128 / 700))  # a step takes the rate of its middle
+    assert rates["end of warm-up"] == (4, 3e-3)  # whose middle is at 896 tokens, past the 700 of the warm-up
+    # The middle of step 15 is at 3712 tokens, 212 into the decay of 1500; of step 14 at 3456, before it.
+    assert rates["start of decay"] == (15, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 212 / 1500))))
+    assert rates["last"] == (20, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 1492 / 1500))))
+    assert second.peak == 1e-3 and second.rates[0].rate == pytest.approx(1e-3 * 128 / 700)
     assert plan.learning_rates[0] == rates["first"][1] and plan.learning_rates[-1] == second.rates[-1].rate
 
 
