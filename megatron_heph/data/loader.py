@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from megatron_heph.data.mixture import Mixture
 from megatron_heph.data.order import Permutation
+from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 
 Cursors = dict[str, int]
@@ -65,7 +66,10 @@ class SourceOrder:
 
 
 class Loader:
-    """The samples of one stage, from the cursors it began with (whole samples, see `aligned`)."""
+    """The samples of one stage, from the cursors it began with (whole samples, see `aligned`).
+
+    Reading raises InputError for an id that a model with `vocab` ids lacks.
+    """
 
     def __init__(
         self,
@@ -76,12 +80,13 @@ class Loader:
         samples_per_step: int,
         block: int,
         seed: int,
+        vocab: int,
         begin: Cursors | None = None,
     ) -> None:
         self._orders = [SourceOrder(name, source, block, seed) for name, source in sources.items()]
         self._names = list(sources)
         self._mixture = Mixture(weights)
-        self._sequence, self._per_step = sequence, samples_per_step
+        self._sequence, self._per_step, self._vocab = sequence, samples_per_step, vocab
         self._begin = dict.fromkeys(sources, 0) | (begin or {})
         assert block % sequence == 0 and self._begin == aligned(self._begin, sequence), (block, self._begin)
 
@@ -112,6 +117,12 @@ class Loader:
             start = order.start_of(self._begin[self._names[index]] + int(rank) * length)
             tokens[row] = order.source.read(start, length + 1)
             loss[row] = order.source.read_loss_mask(start + 1, length)
+            if tokens[row].max() >= self._vocab:
+                raise InputError(
+                    f"The source {order.source.prefix} holds the id {tokens[row].max()} between its tokens {start} and "
+                    f"{start + length}, but the model's vocabulary is {self._vocab}: another tokenizer made it, or it "
+                    f"is damaged. Tokenize its text with this model's tokenizer."
+                )
         return Samples(tokens_BL=tokens, carries_loss_BL=loss, sources_B=sources)
 
 

@@ -10,6 +10,8 @@ from megatron_heph.formats.tokenizer import check_same_tokenizer
 from megatron_heph.recipe.resolve import Resolved
 from megatron_heph.recipe.tree import Stage
 
+_FIRST = 1 << 16                        # tokens
+
 
 def open_training(resolved: Resolved) -> dict[str, TokenizedSource]:
     """The training sources by name, in the order of their names, checked against the model.
@@ -63,6 +65,7 @@ def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:
         raise InputError(f"{error} (The recipe's {key} names it.)") from error
     manifest, base = source.manifest, resolved.base
     if manifest is None:
+        _check_first_ids(source, resolved.shape.vocab, key)
         return source
     if base is not None:
         check_same_tokenizer(manifest, base.tokenizer_sha256, prefix=path, base=base.folder)
@@ -72,6 +75,16 @@ def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:
             f"{resolved.shape.vocab}: set model.vocab to at least {manifest.tokenizer.vocab_size}, or change {key}."
         )
     return source
+
+
+def _check_first_ids(source: TokenizedSource, vocab: int, key: str) -> None:
+    """A plain pair does not say which tokenizer made it; ids that the model lacks show soon, and the loader sees all."""
+    largest = int(source.read(0, min(source.total_tokens, _FIRST)).max(initial=0))
+    if largest >= vocab:
+        raise InputError(
+            f"The source {source.prefix} holds the id {largest}, but the model's vocabulary is {vocab} (ids up to "
+            f"{vocab - 1}): another tokenizer made it. Tokenize its text with this model's, or change {key}."
+        )
 
 
 def source_weights(resolved: Resolved, stage: Stage, sources: dict[str, TokenizedSource]) -> np.ndarray:

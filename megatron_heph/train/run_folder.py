@@ -80,7 +80,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The run folder cannot hold {folder} ({error.strerror}): set `run` to another folder.") from error
+        raise InputError(
+            f"The run folder cannot hold {folder} ({error.strerror}): set `run` to another folder."
+        ) from error
 
 
 def label(resolved: Resolved) -> str:

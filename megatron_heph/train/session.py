@@ -94,6 +94,7 @@ class Session:
             samples_per_step=self.resolved.samples(stage),
             block=self.resolved.block,
             seed=self.resolved.recipe.seed,
+            vocab=self.resolved.shape.vocab,
             begin=begun,
         )
         for number in range(done, self.resolved.steps(stage)):

@@ -103,6 +103,12 @@ def test_sources_that_are_too_short(bench: Bench, capsys: pytest.CaptureFixture[
     says(said, "has 20 tokens", "window has 32", "data.heldout.code")
 
 
+def test_ids_that_the_model_lacks(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.write_pair(bench.folder / "large", [np.arange(200, 300)])
+    said = refused(bench, capsys, f"data.sources.code.path={bench.folder}/large")
+    says(said, f"{bench.folder}/large", "the id 299", "vocabulary is 256", "data.sources.code.path")
+
+
 @pytest.mark.parametrize(
     ("override", "fragments"),
     [

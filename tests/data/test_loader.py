@@ -1,4 +1,4 @@
-"""The loader's promises: any number of ranks reads the same, nothing is lost or repeated, and any step is computed alone."""
+"""The loader: any number of ranks reads the same, nothing is lost or repeated, any step is computed alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from support import tiny
 
 from megatron_heph.data.loader import Loader, aligned, heldout_windows
+from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.mask import MaskWriter
 
@@ -27,7 +28,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TokenizedSour
 
 
 def make(sources: dict[str, TokenizedSource], **changes: Any) -> Loader:
-    settings = {"sequence": SEQUENCE, "samples_per_step": 12, "block": BLOCK, "seed": 3} | changes
+    settings = {"sequence": SEQUENCE, "samples_per_step": 12, "block": BLOCK, "seed": 3, "vocab": 2000} | changes
     return Loader(sources, settings.pop("weights", [0.5, 0.2, 0.3]), **settings)
 
 
@@ -125,6 +126,13 @@ def test_masks_belong_to_the_targets(tmp_path: Path) -> None:
     assert not samples.carries_loss_BL.all()
     windows = heldout_windows(source["m"], SEQUENCE, 10**6, 0)
     assert (windows.carries_loss_BL == loss[windows.tokens_BL[:, 1:]]).all()
+
+
+def test_an_id_that_the_model_lacks(sources: dict[str, TokenizedSource]) -> None:
+    loader = make(sources, weights=[0, 0, 1], vocab=1000)
+    with pytest.raises(InputError, match=r"/c holds the id 1\d\d\d between its tokens \d+ and \d+, .*vocabulary is 1000"):
+        for step in range(4):
+            loader.step(step, 0, 1)
 
 
 def test_heldout_windows_touch(sources: dict[str, TokenizedSource]) -> None:

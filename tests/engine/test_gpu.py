@@ -70,7 +70,8 @@ def test_bf16_agrees_with_fp32(bf16: Metrics, fp32: Metrics) -> None:
 @pytest.mark.parametrize("distributed", ["true", "false"])
 def test_a_checkpoint_goes_on(tiny_data: dict[str, Any], folder: Path, distributed: str) -> None:
     """Reductions on the device have no fixed order, so that later steps are equal within rounding only."""
-    name, settings = f"straight-{distributed}", ["precision.format=bf16", f"parallel.distributed_optimizer={distributed}"]
+    name = f"straight-{distributed}"
+    settings = ["precision.format=bf16", f"parallel.distributed_optimizer={distributed}"]
     straight = run(tiny_data, folder / name, *settings)
     copy = folder / f"{name}-resumed"
     checkpoint = Path("checkpoints") / "step-00000004"

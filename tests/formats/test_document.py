@@ -8,7 +8,14 @@ import pytest
 import zstandard
 
 from megatron_heph.errors import InputError
-from megatron_heph.formats.document import Document, Segment, parse_document, read_documents, read_lines, write_documents
+from megatron_heph.formats.document import (
+    Document,
+    Segment,
+    parse_document,
+    read_documents,
+    read_lines,
+    write_documents,
+)
 
 PLAIN: dict[str, Any] = {
     "id": "a/1", "text": "héllo", "domain": "text", "source": "s", "license": "MIT",

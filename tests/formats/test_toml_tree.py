@@ -101,10 +101,8 @@ def test_a_missing_key() -> None:
 
 def test_overrides() -> None:
     table: dict[str, Any] = {"leaf": [{"name": "x"}, {"name": "y"}], "weights": {}}
-    apply_overrides(
-        table,
-        ["title=plain words", "leaf.y.rate=1e-4", "weights.a=2", "new.deep.key=[1, 2]", 'kind="red"', "eq=a=b", "empty="],
-    )
+    plain = ["title=plain words", "eq=a=b", "empty="]
+    apply_overrides(table, [*plain, "leaf.y.rate=1e-4", "weights.a=2", "new.deep.key=[1, 2]", 'kind="red"'])
     assert table == {
         "title": "plain words", "leaf": [{"name": "x"}, {"name": "y", "rate": 1e-4}], "weights": {"a": 2},
         "new": {"deep": {"key": [1, 2]}}, "kind": "red", "eq": "a=b", "empty": "",

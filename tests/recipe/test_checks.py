@@ -74,7 +74,7 @@ TRIPS: dict[str, list[tuple[list[str], list[str]]]] = {
             ["stage.broad.sequence is 32", "6 parts", "30 and 36", "parallel.context"],
         ),
         (
-            ["parallel.context=2", "parallel.tensor=2", "parallel.sequence=true", STAGE + "sequence=4", STAGE + "batch=8"],
+            ["parallel={context=2, tensor=2, sequence=true, data=1}", STAGE + "sequence=4", STAGE + "batch=8"],
             ["stage.broad.sequence is 4", "8 parts", "8 and 16"],
         ),
     ],
@@ -159,7 +159,7 @@ def test_a_base_brings_its_sizes(tiny_data: dict[str, Any], tmp_path: Path) -> N
 def test_two_stages_of_one_name(tiny_data: dict[str, Any]) -> None:
     table = tiny.recipe(tiny_data, Path("r"))
     table["stage"] *= 2
-    with pytest.raises(InputError, match="Two stages are named 'broad'.*rename"):
+    with pytest.raises(InputError, match=r"Two stages are named 'broad'.*rename"):
         resolve(recipe_from_table(table), ONE)
 
 

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from support import tiny
-
 from megatron_heph.recipe.resolve import Machine, Resolved, recipe_from_table, resolve
+from support import tiny
 
 ONE = Machine(cores=1, gpus=0)
 

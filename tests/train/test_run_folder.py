@@ -29,7 +29,8 @@ def test_a_new_folder(tiny_data: dict[str, Any], tmp_path: Path) -> None:
     here = resolved(tiny_data, run=folder.path)
     folder.prepare(here)
     assert folder.exists and folder.checkpoints.steps() == []
-    assert {path.name for path in folder.path.iterdir()} == {"checkpoints", "logs", "tokenizer", "model.json", "recipe.toml"}
+    names = {path.name for path in folder.path.iterdir()}
+    assert names == {"checkpoints", "logs", "tokenizer", "model.json", "recipe.toml"}
     assert folder.resolved(ONE) == here
     assert json.loads((folder.path / "model.json").read_text())["hidden"] == 64
 

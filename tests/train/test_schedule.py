@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -46,4 +47,4 @@ def test_it_never_rises_after_the_warm_up_nor_jumps(kind: str) -> None:
     values = rates([float(t) for t in range(0, 1001)], kind=kind, warmup=Tokens(200), floor=0.05, decay=decay)
     top = values.index(max(values))
     assert top == 200 and values[:top] == sorted(values[:top]) and values[top:] == sorted(values[top:], reverse=True)
-    assert max(abs(a - b) for a, b in zip(values, values[1:], strict=False)) <= PEAK / 200 + 1e-12
+    assert max(abs(a - b) for a, b in pairwise(values)) <= PEAK / 200 + 1e-12

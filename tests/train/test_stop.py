@@ -95,7 +95,7 @@ def test_a_failed_process_shows_its_log(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.log(1).parent.mkdir()
     folder.log(1).write_text("first\nthe reason\n")
-    with pytest.raises(WorkerError, match=r"process 1 of the grid was ended by SIGKILL.*rank-1\.log:\nfirst\nthe reason"):
+    with pytest.raises(WorkerError, match=r"process 1 of the grid was ended by SIGKILL.*:\nfirst\nthe reason"):
         _judge(folder, [None, -9], [])
     with pytest.raises(WorkerError) as caught:
         _judge(folder, [3, 3], [])
