@@ -33,16 +33,6 @@ class Samples:
     sources_B: npt.NDArray[np.int64]    # index of the source
 
 
-def aligned(cursors: Mapping[str, int], sequence: int) -> Cursors:
-    """The cursors, each moved on to the next multiple of `sequence`.
-
-    A stage begins with it: after a stage with shorter samples a cursor may stand in the middle of a
-    sample, and windows from there on would run out of their blocks.  Less than one sample per source is
-    passed over, and the ledger counts it.
-    """
-    return {name: -(-cursor // sequence) * sequence for name, cursor in cursors.items()}
-
-
 class SourceOrder:
     """The endless sequence of a source's samples."""
 
@@ -66,9 +56,13 @@ class SourceOrder:
 
 
 class Loader:
-    """The samples of one stage, from the cursors it began with (whole samples, see `aligned`).
+    """The samples of one stage, from the cursors it began with.
 
-    Reading raises InputError for an id that a model with `vocab` ids lacks.
+    After a stage with shorter samples a cursor may stand in the middle of a sample; it is moved on to the
+    next whole one, since windows from the middle on would run out of their blocks.  Less than a sample per
+    source is passed over in this way, once a stage.
+
+    With `vocab`, reading raises InputError for an id that the model lacks.
     """
 
     def __init__(
@@ -80,15 +74,16 @@ class Loader:
         samples_per_step: int,
         block: int,
         seed: int,
-        vocab: int,
+        vocab: int | None = None,
         begin: Cursors | None = None,
     ) -> None:
         self._orders = [SourceOrder(name, source, block, seed) for name, source in sources.items()]
         self._names = list(sources)
         self._mixture = Mixture(weights)
         self._sequence, self._per_step, self._vocab = sequence, samples_per_step, vocab
-        self._begin = dict.fromkeys(sources, 0) | (begin or {})
-        assert block % sequence == 0 and self._begin == aligned(self._begin, sequence), (block, self._begin)
+        assert block % sequence == 0, (block, sequence)
+        begin = begin or {}
+        self._begin = {name: -(-begin.get(name, 0) // sequence) * sequence for name in sources}
 
     def step(self, step: int, rank: int, ranks: int) -> Samples:
         """This rank's samples of the stage's step `step` (from 0): every `ranks`-th of the step's samples."""
@@ -97,7 +92,7 @@ class Loader:
         return self._read(source[mine], earlier[mine])
 
     def cursors(self, steps: int) -> Cursors:
-        """The cursors after `steps` steps of the stage."""
+        """The cursors after `steps` steps of the stage; after 0 those that it begins with."""
         counts = self._mixture.counts(steps * self._per_step)
         return {
             name: self._begin[name] + int(count) * self._sequence
@@ -117,7 +112,7 @@ class Loader:
             start = order.start_of(self._begin[self._names[index]] + int(rank) * length)
             tokens[row] = order.source.read(start, length + 1)
             loss[row] = order.source.read_loss_mask(start + 1, length)
-            if tokens[row].max() >= self._vocab:
+            if self._vocab is not None and tokens[row].max() >= self._vocab:
                 raise InputError(
                     f"The source {order.source.prefix} holds the id {tokens[row].max()} between its tokens {start} and "
                     f"{start + length}, but the model's vocabulary is {self._vocab}: another tokenizer made it, or it "

@@ -78,7 +78,10 @@ def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:
 
 
 def _check_first_ids(source: TokenizedSource, vocab: int, key: str) -> None:
-    """A plain pair does not say which tokenizer made it; ids that the model lacks show soon, and the loader sees all."""
+    """A plain pair does not say which tokenizer made it, but ids that the model lacks show soon.
+
+    The loader looks at all that is read.
+    """
     largest = int(source.read(0, min(source.total_tokens, _FIRST)).max(initial=0))
     if largest >= vocab:
         raise InputError(

@@ -45,10 +45,10 @@ class HeldoutPlan:
 def source_plans(resolved: Resolved, sources: Mapping[str, TokenizedSource]) -> tuple[SourcePlan, ...]:
     """Every source of the recipe, also one that no stage reads."""
     nodes = resolved.recipe.data.sources
-    before, taken = dict.fromkeys(sources, 0), {}
-    for stage, after in _cursors(resolved, sources):
-        taken[stage] = {name: after[name] - before[name] for name in sources}
-        before = after
+    taken = {
+        stage: {name: after[name] - before[name] for name in sources}
+        for stage, before, after in _cursors(resolved, sources)
+    }
     return tuple(
         SourcePlan(
             name=name,
@@ -56,15 +56,15 @@ def source_plans(resolved: Resolved, sources: Mapping[str, TokenizedSource]) -> 
             path=nodes[name].path,
             tokens=source.total_tokens,
             epoch_tokens=(source.total_tokens - 1) // resolved.block * resolved.block,
-            taken=before[name],
+            taken=sum(counts[name] for counts in taken.values()),
             taken_by_stage={stage: counts[name] for stage, counts in taken.items()},
         )
         for name, source in sources.items()
     )
 
 
-def _cursors(resolved: Resolved, sources: Mapping[str, TokenizedSource]) -> Iterator[tuple[str, Cursors]]:
-    """(stage, the cursors at its end), in order."""
+def _cursors(resolved: Resolved, sources: Mapping[str, TokenizedSource]) -> Iterator[tuple[str, Cursors, Cursors]]:
+    """(stage, the cursors at its beginning and at its end), in order."""
     cursors: Cursors = {}
     for stage in resolved.recipe.stage:
         loader = Loader(
@@ -77,7 +77,7 @@ def _cursors(resolved: Resolved, sources: Mapping[str, TokenizedSource]) -> Iter
             begin=cursors,
         )
         cursors = loader.cursors(resolved.steps(stage))
-        yield stage.name, cursors
+        yield stage.name, loader.cursors(0), cursors
 
 
 def heldout_plans(resolved: Resolved, heldout: Mapping[str, TokenizedSource]) -> tuple[HeldoutPlan, ...]:
@@ -92,7 +92,7 @@ def heldout_plans(resolved: Resolved, heldout: Mapping[str, TokenizedSource]) ->
     )  # fmt: skip
 
 
-def data_warnings(sources: tuple[SourcePlan, ...], heldout: tuple[HeldoutPlan, ...], sequence: int) -> Iterator[str]:
+def data_warnings(sources: tuple[SourcePlan, ...]) -> Iterator[str]:
     """What a reader of the plan should look at again."""
     for source in sources:
         if source.epochs > EPOCHS:
@@ -103,9 +103,3 @@ def data_warnings(sources: tuple[SourcePlan, ...], heldout: tuple[HeldoutPlan, .
             )
         if not source.taken:
             yield f"No token of the source {source.name} is read: no stage gives the domain {source.domain} weight."
-    for held in heldout:
-        if not held.measured:
-            yield (
-                f"The held-out set of {held.domain} ({held.path}) has {held.tokens} tokens, less than one window of "
-                f"{sequence} + 1: `heph train` will refuse it. Hold out more, or shorten stage.*.sequence."
-            )

@@ -134,7 +134,7 @@ def _sampled_rates(resolved: Resolved, samples: int) -> Iterator[float]:
 def _warnings(plan: Plan) -> Iterator[str]:
     if plan.run.state == "refused":
         yield f"`heph train` would refuse this recipe: {plan.run.detail}"
-    yield from data_warnings(plan.sources, plan.heldout, plan.stages[0].sequence)
+    yield from data_warnings(plan.sources)
     if plan.machine_memory is not None and plan.memory_together > plan.machine_memory:
         yield (
             f"The processes ({plan.grid.world}) need about {plan.memory_together / 1e9:.1f} GB together, but this "

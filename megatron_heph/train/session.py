@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from megatron_heph.checkpoint.store import TrainState
-from megatron_heph.data.loader import Cursors, Loader, aligned
+from megatron_heph.data.loader import Cursors, Loader
 from megatron_heph.data.sources import open_heldout, open_training, source_weights
 from megatron_heph.engine.build import begin, build_engine
 from megatron_heph.engine.grid import Grid, start_grid
@@ -64,11 +64,7 @@ class Session:
         names = [stage.name for stage in self.resolved.recipe.stage]
         for stage in self.resolved.recipe.stage[names.index(saved.stage) if saved else 0 :]:
             inside = saved is not None and saved.stage == stage.name
-            if saved and inside:
-                done, begun = saved.stage_step, saved.stage_begin
-            else:
-                done, begun = 0, aligned(self.cursors, stage.sequence)
-                self.cursors = begun
+            done, begun = (saved.stage_step, saved.stage_begin) if saved and inside else (0, dict(self.cursors))
             self._run_stage(stage, begun, done)
         self.journal.end(self.step, self.tokens, "finished")
 
@@ -97,6 +93,7 @@ class Session:
             vocab=self.resolved.shape.vocab,
             begin=begun,
         )
+        self.cursors = loader.cursors(done)
         for number in range(done, self.resolved.steps(stage)):
             self._train_step(stage, loader, number)
             last = self.step == self.resolved.total_steps

@@ -155,15 +155,15 @@ def test_a_source_of_another_tokenizer(bench: Bench, capsys: pytest.CaptureFixtu
         idx_sha256="e",
     )  # fmt: skip
     tokenizer = TokenizerInfo(
-        hash="a" * 64, name="another", vocab_size=200, eod_id=0, eod_token="<eod>", special_tokens="text"
+        hash="a" * 64, name="another", vocab_size=300, eod_id=0, eod_token="<eod>", special_tokens="text"
     )
     manifest = Manifest(tokenizer=tokenizer, domain="code", source="s", field="text", dtype="uint16", shards=(shard,))
     manifest.write(manifest_path(bench.code))
     said = refused(bench, capsys, code=3)
     says(said, str(bench.code), "'another'", "a" * 16, "b" * 16, str(base), "heph tokenize corpus/code.jsonl.zst")
-    bench.table["model"] = dict(tiny.RECIPE["model"], vocab=128)
+    bench.table["model"] = tiny.RECIPE["model"]
     said = refused(bench, capsys)
-    says(said, "ids up to 199", "vocabulary is 128", "model.vocab", "at least 200", "data.sources.code.path")
+    says(said, "ids up to 299", "vocabulary is 256", "model.vocab", "at least 300", "data.sources.code.path")
 
 
 def test_a_finished_run_of_another_recipe(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import tiny
 
-from megatron_heph.data.loader import Loader, aligned, heldout_windows
+from megatron_heph.data.loader import Loader, heldout_windows
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.mask import MaskWriter
@@ -103,13 +103,11 @@ def test_a_stage_goes_on_where_the_last_one_ended(sources: dict[str, TokenizedSo
 def test_a_longer_sequence_begins_on_a_sample_of_its_own(sources: dict[str, TokenizedSource]) -> None:
     begin = make(sources, samples_per_step=5).cursors(1)
     assert begin["b"] % BLOCK == SEQUENCE, "the test needs a cursor in the middle of a longer sample"
-    moved = aligned(begin, BLOCK)
+    second = make(sources, sequence=BLOCK, begin=begin)
+    moved = second.cursors(0)
     assert all(0 <= moved[name] - begin[name] < BLOCK and moved[name] % BLOCK == 0 for name in begin)
-    assert aligned(moved, BLOCK) == moved
-    order = starts(make(sources, sequence=BLOCK, begin=moved), 12)
-    assert all(at % BLOCK == 0 for _, at in order), "a window runs out of its block"
-    with pytest.raises(AssertionError):
-        make(sources, sequence=BLOCK, begin=begin)
+    assert make(sources, sequence=BLOCK, begin=moved).cursors(0) == moved
+    assert all(at % BLOCK == 0 for _, at in starts(second, 12)), "a window runs out of its block"
 
 
 def test_masks_belong_to_the_targets(tmp_path: Path) -> None:
@@ -130,7 +128,7 @@ def test_masks_belong_to_the_targets(tmp_path: Path) -> None:
 
 def test_an_id_that_the_model_lacks(sources: dict[str, TokenizedSource]) -> None:
     loader = make(sources, weights=[0, 0, 1], vocab=1000)
-    with pytest.raises(InputError, match=r"/c holds the id 1\d\d\d between its tokens \d+ and \d+, .*vocabulary is 1000"):
+    with pytest.raises(InputError, match=r"/c holds the id 1\d\d\d between its tokens .*vocabulary is 1000"):
         for step in range(4):
             loader.step(step, 0, 1)
 

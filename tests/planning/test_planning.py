@@ -12,6 +12,7 @@ from support import tiny
 
 from megatron_heph.data.loader import Loader
 from megatron_heph.data.sources import open_training, source_weights
+from megatron_heph.errors import InputError
 from megatron_heph.planning.plan import Plan, make_plan, to_table
 from megatron_heph.planning.run import crossings
 from megatron_heph.planning.show import drawing, lines, size
@@ -78,10 +79,10 @@ def test_repetition_and_unread_sources_are_warned_of(tiny_data: dict[str, Any], 
     assert "No token of the source text is read" in warnings[1]
 
 
-def test_a_held_out_set_shorter_than_a_window_is_warned_of(tiny_data: dict[str, Any], tmp_path: Path) -> None:
+def test_a_held_out_set_shorter_than_a_window_is_refused_as_by_train(tiny_data: dict[str, Any], tmp_path: Path) -> None:
     first = {"sequence": 512, "batch": 1024, "micro_batch": 2}
-    warnings = make_plan(resolved(tiny_data, tmp_path / "run", first=first)).warnings
-    assert [w for w in warnings if "held-out set of agent" in w and "512 + 1" in w]
+    with pytest.raises(InputError, match=r"held-out set of agent .*one window has 512 and needs one more"):
+        make_plan(resolved(tiny_data, tmp_path / "run", first=first))
 
 
 def test_a_machine_that_is_too_small_is_warned_of(tiny_data: dict[str, Any], tmp_path: Path) -> None:

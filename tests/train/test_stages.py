@@ -1,0 +1,28 @@
+"""Stages of different lengths in one real run: what the record says was read is what the loaders give."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import tiny
+from support.processes import run_grid
+
+from megatron_heph.checkpoint.store import CheckpointStore
+from megatron_heph.observe.metrics import read_metrics
+
+
+@pytest.mark.grid
+def test_a_stage_with_longer_samples(tiny_data: dict[str, Any], tmp_path: Path) -> None:
+    table = tiny.recipe(tiny_data, tmp_path / "run")
+    first = {**table["stage"][0], "tokens": 96, "batch": 96, "micro_batch": 1}
+    second = {**copy.deepcopy(first), "name": "long", "sequence": 64, "batch": 256, "tokens": 512}
+    run_grid([{**table, "stage": [first, second], "checkpoint": {"every": 96, "keep": 9}}], 1, tmp_path)
+    metrics, store = read_metrics(tmp_path / "run" / "metrics.jsonl"), CheckpointStore(tmp_path / "run" / "checkpoints")
+    assert [(row.stage, row.tokens) for row in metrics.steps] == [("broad", 96), ("long", 352), ("long", 608)]
+    assert [sum(row.tokens_by_source.values()) for row in metrics.steps] == [96, 256, 256]
+    after = [store.read_state(step).cursors for step in (1, 2, 3)]
+    assert any(cursor % 64 for cursor in after[0].values()), "the test needs a cursor in the middle of a longer sample"
+    assert not any(cursor % 64 for cursors in after[1:] for cursor in cursors.values())
