@@ -12,6 +12,12 @@ from support import tiny
 from support.processes import ROOT
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m gpu` reads the files that hold GPU tests and no others: a GPU host may lack what those import."""
+    other = collection_path.suffix == ".py" and not collection_path.name.startswith("test_gpu")
+    return True if other and config.getoption("markexpr") == "gpu" else None
+
+
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The `[data]` table of the tiny sources, written once."""

@@ -15,6 +15,7 @@ from megatron_heph.errors import InputError
 
 MODEL = "model"                         # in a checkpoint: the torch_dist weights
 STATE = "state.json"                    # in a checkpoint: written last, so that one with it is complete
+_PARTIAL = ".partial"
 _NAME = re.compile(r"step-(\d{8})")
 
 
@@ -57,21 +58,28 @@ class CheckpointStore:
         A kill at any moment leaves either the whole checkpoint or none.  Then only the newest `keep` stay.
         """
         final = self.path(train_state.step)
-        partial = final.with_name(final.name + ".partial")
+        partial = final.with_suffix(_PARTIAL)
         if engine.grid.is_first:
             shutil.rmtree(partial, ignore_errors=True)
         engine.grid.barrier()
         state.save(engine, partial / MODEL)
         engine.grid.barrier()
         if engine.grid.is_first:
-            _write_json(partial / STATE, asdict(train_state))
+            (partial / STATE).write_text(json.dumps(asdict(train_state), indent=1), encoding="utf-8")
+            _sync_tree(partial)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
             _sync(self.folder)
-            for step in self.steps()[: -max(1, keep)]:
-                shutil.rmtree(self.path(step))
+            self._remove_old(keep)
         engine.grid.barrier()
         return final
+
+    def _remove_old(self, keep: int) -> None:
+        """Leaves the newest `keep` checkpoints, and nothing that a kill left unfinished."""
+        for step in self.steps()[:-keep]:
+            self.path(step).rename(self.path(step).with_suffix(_PARTIAL))  # half removed is not a checkpoint
+        for path in self.folder.glob(f"step-*{_PARTIAL}"):
+            shutil.rmtree(path)
 
     def read_state(self, step: int) -> TrainState:
         """The state beside a checkpoint; InputError if it is not readable."""
@@ -89,16 +97,15 @@ class CheckpointStore:
         state.load(engine, self.path(step) / MODEL, optimizer=engine.optimizer is not None)
 
 
-def _write_json(path: Path, table: object) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(table, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+def _sync_tree(folder: Path) -> None:
+    """Makes all files below `folder` last through a power cut; megatron syncs its tensors, not all of the rest."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
 
 
-def _sync(folder: Path) -> None:
-    """Makes a rename in `folder` last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Puts a file, or the names in a folder, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

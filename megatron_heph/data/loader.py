@@ -1,7 +1,8 @@
 """Samples of a step: computed from the step's number, the same on any grid.
 
 A source's tokens are cut into blocks; the blocks of an epoch stand in the order of a keyed permutation;
-a sample is a window inside a block.  The state is one token cursor per source.
+a sample is a window inside a block.  What follows the last whole block is not read.  The state is one
+token cursor per source.
 Shapes: B samples, L tokens of a sample.
 """
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from megatron_heph.data.mixture import Mixture
 from megatron_heph.data.order import Permutation
+from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 
 Cursors = dict[str, int]
@@ -29,6 +31,16 @@ class Samples:
     tokens_BL: npt.NDArray[np.int64]    # L + 1 of them: inputs and, shifted by one, targets
     carries_loss_BL: npt.NDArray[np.bool_]  # of the targets, [B, L]
     sources_B: npt.NDArray[np.int64]    # index of the source
+
+
+def aligned(cursors: Mapping[str, int], sequence: int) -> Cursors:
+    """The cursors, each moved on to the next multiple of `sequence`.
+
+    A stage begins with it: after a stage with shorter samples a cursor may stand in the middle of a
+    sample, and windows from there on would run out of their blocks.  Less than one sample per source is
+    passed over, and the ledger counts it.
+    """
+    return {name: -(-cursor // sequence) * sequence for name, cursor in cursors.items()}
 
 
 class SourceOrder:
@@ -54,7 +66,10 @@ class SourceOrder:
 
 
 class Loader:
-    """The samples of one stage, from the cursors it began with."""
+    """The samples of one stage, from the cursors it began with (whole samples, see `aligned`).
+
+    Reading raises InputError for an id that a model with `vocab` ids lacks.
+    """
 
     def __init__(
         self,
@@ -65,13 +80,15 @@ class Loader:
         samples_per_step: int,
         block: int,
         seed: int,
+        vocab: int,
         begin: Cursors | None = None,
     ) -> None:
         self._orders = [SourceOrder(name, source, block, seed) for name, source in sources.items()]
         self._names = list(sources)
         self._mixture = Mixture(weights)
-        self._sequence, self._per_step = sequence, samples_per_step
+        self._sequence, self._per_step, self._vocab = sequence, samples_per_step, vocab
         self._begin = dict.fromkeys(sources, 0) | (begin or {})
+        assert block % sequence == 0 and self._begin == aligned(self._begin, sequence), (block, self._begin)
 
     def step(self, step: int, rank: int, ranks: int) -> Samples:
         """This rank's samples of the stage's step `step` (from 0): every `ranks`-th of the step's samples."""
@@ -100,6 +117,12 @@ class Loader:
             start = order.start_of(self._begin[self._names[index]] + int(rank) * length)
             tokens[row] = order.source.read(start, length + 1)
             loss[row] = order.source.read_loss_mask(start + 1, length)
+            if tokens[row].max() >= self._vocab:
+                raise InputError(
+                    f"The source {order.source.prefix} holds the id {tokens[row].max()} between its tokens {start} and "
+                    f"{start + length}, but the model's vocabulary is {self._vocab}: another tokenizer made it, or it "
+                    f"is damaged. Tokenize its text with this model's tokenizer."
+                )
         return Samples(tokens_BL=tokens, carries_loss_BL=loss, sources_B=sources)
 
 

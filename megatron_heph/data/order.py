@@ -25,7 +25,7 @@ class Permutation:
         self._half = max(1, -(-(size - 1).bit_length() // 2))
         self._mask = np.uint64((1 << self._half) - 1)
         digest = hashlib.sha256(repr(key).encode()).digest()
-        self._keys = np.frombuffer(hashlib.sha512(digest).digest()[: 8 * _ROUNDS], dtype=np.uint64)
+        self._keys = np.frombuffer(hashlib.sha512(digest).digest()[: 8 * _ROUNDS], dtype="<u8")
 
     def __call__(self, positions: npt.ArrayLike) -> _Int:
         """Which block stands at each position: int64 of the same shape."""

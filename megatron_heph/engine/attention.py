@@ -36,7 +36,7 @@ class _GatherSequence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        grad = grads[0].contiguous()
+        grad = grads[0].clone(memory_format=torch.contiguous_format)  # what autograd hands over may be used again
         dist.all_reduce(grad, group=ctx.group)
         return zigzag(grad, 0, ctx.group.size(), ctx.group.rank()), None
 

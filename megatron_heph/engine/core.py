@@ -6,6 +6,7 @@ Other modules of the engine import megatron's names from here, so that a change 
 from __future__ import annotations
 
 import logging
+import queue
 import warnings
 
 from megatron_heph.engine import shims
@@ -16,6 +17,7 @@ with warnings.catch_warnings():
     from megatron.core import __version__ as megatron_version
     from megatron.core import dist_checkpointing, parallel_state
     from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
+    from megatron.core.dist_checkpointing.strategies import filesystem_async
     from megatron.core.distributed import (
         DistributedDataParallel,
         DistributedDataParallelConfig,
@@ -29,6 +31,11 @@ with warnings.catch_warnings():
     from megatron.core.transformer import ModuleSpec, TransformerConfig
     from megatron.core.transformer.module import MegatronModule
     from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
+
+# The writer hands its results over through a helper process, which savers in other processes need.  Ours
+# saves in this one; the helper would take seconds to start, be ended by a signal to the whole job (and
+# the checkpoint that the signal asked for with it), and outlive a kill.
+filesystem_async._results_queue = queue.Queue()
 
 # 0.19 repeats at every model that GPTModel will give way to HybridModel: said once, in docs/architecture.md.
 logging.getLogger("megatron.core").setLevel(logging.ERROR)

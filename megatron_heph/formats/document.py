@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from megatron_heph.errors import InputError
 
@@ -58,33 +58,93 @@ def parse_document(line: str | bytes, where: str) -> Document:
         excerpt = (line if isinstance(line, str) else line.decode("utf-8", "replace"))[:60]
         raise InputError(
             f"{where}: the line is not JSON ({error}); it begins with {excerpt!r}. "
-            f"A corpus line is one JSON object with id, text, domain, source, license and provenance: "
+            f"A corpus line is one JSON object with id, text or segments, domain, source, license and provenance: "
             f"mend or remove the line."
         ) from error
-    missing = [key for key in ("id", "domain", "source", "license") if not isinstance(row, dict) or key not in row]
-    if missing or not ("text" in row or "segments" in row):
-        missing += [] if isinstance(row, dict) and ("text" in row or "segments" in row) else ["text or segments"]
-        raise InputError(f"{where}: the document lacks {', '.join(missing)}. Add the keys, or remove the line.")
-    segments = tuple(Segment(text=s["text"], train=bool(s["train"])) for s in row.get("segments", ()))
+    if problem := _problem(row):
+        raise InputError(f"{where}: {problem}. Mend or remove the line.")
+    segments = tuple(Segment(text=s["text"], train=s["train"]) for s in row.get("segments", ()))
     return Document(
         id=row["id"], domain=row["domain"], source=row["source"], license=row["license"],
-        provenance=row.get("provenance", {}), text=row.get("text", ""), segments=segments, api=row.get("api", {}),
+        provenance=row["provenance"], text=row.get("text", ""), segments=segments, api=row.get("api", {}),
     )  # fmt: skip
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields (line number from 1, line without newline) of a `.jsonl` or `.jsonl.zst` file; skips empty lines."""
-    with path.open("rb") as raw:
-        if path.suffix == ".zst":
-            import zstandard
+_TYPES = {
+    "id": str, "domain": str, "source": str, "license": str, "provenance": dict, "text": str, "segments": list,
+    "api": dict,
+}  # fmt: skip
+_NEEDED = ("id", "domain", "source", "license", "provenance")
 
+
+def _problem(row: Any) -> str | None:
+    """What keeps a JSON value from being a Document; None for one that is."""
+    if not isinstance(row, dict):
+        return f"the line holds a JSON {type(row).__name__}, but a document is an object"
+    missing = [key for key in _NEEDED if key not in row]
+    missing += [] if "text" in row or "segments" in row else ["text or segments"]
+    if missing:
+        return f"the document lacks {', '.join(missing)}"
+    for key, kind in _TYPES.items():
+        if key in row and not isinstance(row[key], kind):
+            return f"{key} is {row[key]!r:.60}, but it is a JSON {'object' if kind is dict else kind.__name__}"
+    if row["domain"] not in DOMAINS:
+        return f"the domain is {row['domain']!r:.60}, but it is one of {', '.join(DOMAINS)}"
+    for number, segment in enumerate(row.get("segments", ())):
+        text, train = (segment.get("text"), segment.get("train")) if isinstance(segment, dict) else (None, None)
+        if not isinstance(text, str) or not isinstance(train, bool):
+            return f"segment {number} is {segment!r:.60}, but it has a string `text` and a boolean `train`"
+    return None
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yields (line number from 1, line without newline) of a `.jsonl` or `.jsonl.zst` file; skips empty lines.
+
+    Raises InputError for a file that is missing, damaged or cut short.
+    """
+    try:
+        with path.open("rb") as raw:
+            yield from _numbered(io.BufferedReader(_Zstd(raw, path), 1 << 20) if path.suffix == ".zst" else raw)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+class _Zstd(io.RawIOBase):
+    """The content of a zstd file, frame after frame.
+
+    zstandard's own stream reader takes a file that is cut short for a complete one.
+    """
+
+    def __init__(self, raw: BinaryIO, path: Path) -> None:
+        self._raw, self._path = raw, path
+        self._frame: Any = None
+        self._ready = b""                   # decompressed, not yet handed out
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and (chunk := self._raw.read(1 << 16)):
+            self._ready = self._decompress(chunk)
+        if not self._ready and self._frame is not None and not self._frame.eof:
+            raise InputError(f"{self._path} is cut short: its last zstd frame has no end. Copy or write it anew.")
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def _decompress(self, chunk: bytes) -> bytes:
+        import zstandard
+
+        parts = []
+        while chunk:
+            if self._frame is None or self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
             try:
-                with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-                    yield from _numbered(io.BufferedReader(stream))
+                parts.append(self._frame.decompress(chunk))
             except zstandard.ZstdError as error:
-                raise InputError(f"{path}: the file is not zstd or is cut short ({error}); write it anew.") from error
-        else:
-            yield from _numbered(raw)
+                raise InputError(f"{self._path} is damaged, or is not zstd: {error}. Write it anew.") from error
+            chunk = self._frame.unused_data if self._frame.eof else b""
+        return b"".join(parts)
 
 
 def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

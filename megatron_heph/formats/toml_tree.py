@@ -6,36 +6,24 @@ Unknown keys are errors that name the nearest key; wrong types name the key, the
 from __future__ import annotations
 
 import dataclasses
-import re
+import math
 import tomllib
 import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NewType, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from megatron_heph.errors import InputError, nearest
+from megatron_heph.formats.toml_types import Tokens, describe_type, parse_tokens
 
-Tokens = NewType("Tokens", int)
-"""A number of tokens; a recipe may write it as 50000, "50k", "1.5M" or "103B"."""
+__all__ = ["Tokens", "apply_overrides", "build", "parse_tokens", "read_toml", "to_table"]
 
-_MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _TREE = TypeVar("_TREE")
 
 
-def parse_tokens(value: object, where: str) -> Tokens:
-    """Reads a number of tokens: 50000, "50k", "1.5M", "103B"; raises InputError otherwise."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return Tokens(value)
-    if isinstance(value, str) and (match := re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([kKmMbBtT]?)", value)):
-        number = float(match[1].replace("_", "")) * _MULTIPLES[match[2].lower()]
-        if number == int(number):
-            return Tokens(int(number))
-    raise InputError(f"{where} is {value!r}: a number of tokens is written as 50000, \"50k\", \"1.5M\" or \"103B\".")
-
-
 def read_toml(path: Path) -> dict[str, Any]:
-    """Reads a TOML file; InputError names the file and the line."""
+    """Reads a TOML file; InputError names the nearest file if there is none, and the line if it is not TOML."""
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
         names = [p.name for p in folder.glob("*.toml")]
@@ -44,7 +32,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}.") from error
+        raise InputError(f"{path} is not TOML: {error}. Mend that place.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -64,21 +54,30 @@ def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> None:
         *parents, last = path.split(".")
         node: Any = table
         for depth, key in enumerate(parents):
-            node = _child(node, key, ".".join(parents[: depth + 1]))
+            node = _child(node, key, ".".join(parents[: depth + 1]), override)
         if not isinstance(node, dict):
-            raise InputError(f"The override {override!r} names a key inside {'.'.join(parents)}, which is a value.")
+            raise InputError(_no_place_for_a_key(override, ".".join(parents), node))
         node[last] = value
 
 
-def _child(node: Any, key: str, path: str) -> Any:
+def _child(node: Any, key: str, path: str, override: str) -> Any:
     if isinstance(node, list):
-        names = [str(item.get("name")) for item in node if isinstance(item, dict)]
-        if key not in names:
-            raise InputError(f"The override names {path}, but no element has that name; {nearest(key, names)}")
-        return node[names.index(key)]
+        elements = {str(item["name"]): item for item in node if isinstance(item, dict) and "name" in item}
+        if key not in elements:
+            near = nearest(key, elements)
+            raise InputError(f"The override {override!r} names {path}, but no element has that name: {near}")
+        return elements[key]
     if not isinstance(node, dict):
-        raise InputError(f"The override names a key inside {path}, which is a value.")
+        raise InputError(_no_place_for_a_key(override, path.rpartition(".")[0], node))
     return node.setdefault(key, {})
+
+
+def _no_place_for_a_key(override: str, path: str, node: Any) -> str:
+    if isinstance(node, list):
+        names = [str(item["name"]) for item in node if isinstance(item, dict) and "name" in item]
+        known = f"one of its elements ({', '.join(names)})" if names else "an element"
+        return f"The override {override!r} sets a key of the list {path}: name {known}, as in {path}.NAME.KEY=VALUE."
+    return f"The override {override!r} sets a key inside {path}, but that is the value {node!r}: set {path} itself."
 
 
 def build(cls: type[_TREE], table: dict[str, Any], where: str = "") -> _TREE:
@@ -109,7 +108,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return parse_tokens(value, where)
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
-            raise InputError(f"{where} is {value!r}, but it is a table of keys.")
+            raise InputError(_not_a_table(value, where))
         return build(typing.cast(type, kind), value, where)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (typing.Union, types.UnionType):
@@ -118,13 +117,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _convert_tuple(arguments, value, where)
     if origin is dict:
         if not isinstance(value, dict):
-            raise InputError(f"{where} is {value!r}, but it is a table of keys.")
+            raise InputError(_not_a_table(value, where))
         return {key: _convert(arguments[1], item, _dotted(where, key)) for key, item in value.items()}
     if origin is typing.Literal:
         if value not in arguments:
-            options = ", ".join(repr(a) for a in arguments)
-            near = nearest(str(value), map(str, arguments))
-            raise InputError(f"{where} is {value!r}; it is one of {options}: {near}")
+            raise InputError(f"{where} is {value!r}; it needs {describe_type(kind)}: {nearest(str(value), arguments)}")
         return value
     return _convert_scalar(kind, value, where)
 
@@ -139,12 +136,14 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
                 return _convert(kind, value, where)
             except InputError as error:
                 problems.append(str(error))
-    raise InputError(" Or: ".join(problems))
+    if len(problems) == 1:
+        raise InputError(problems[0])
+    raise InputError(f"{where} is {value!r}; it needs {describe_type(typing.Union[arguments])}.")  # noqa: UP007
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise InputError(f"{where} is {value!r}, but it is a list.")
+        raise InputError(f"{where} is {value!r}; it needs a list, as in [1, 2].")
     repeated = len(arguments) == 2 and arguments[1] is Ellipsis
     kinds = [arguments[0]] * len(value) if repeated else list(arguments)
     if len(kinds) != len(value):
@@ -163,8 +162,14 @@ def _convert_scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
     if isinstance(value, kind) and not (kind in (int, float) and isinstance(value, bool)):
+        if kind is float and not math.isfinite(value):
+            raise InputError(f"{where} is {value}; it needs a finite number.")
         return value
-    raise InputError(f"{where} is {value!r} ({type(value).__name__}); it needs {kind.__name__}.")
+    raise InputError(f"{where} is {value!r}; it needs {describe_type(kind)}.")
+
+
+def _not_a_table(value: Any, where: str) -> str:
+    return f"{where} is {value!r}; it needs a table of keys, as in [{where}]."
 
 
 def to_table(tree: Any) -> Any:

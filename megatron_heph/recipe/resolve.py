@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from megatron_heph.errors import InputError
 from megatron_heph.formats.toml_tree import apply_overrides, build, read_toml, to_table
@@ -76,7 +75,7 @@ class Resolved:
 
     def steps(self, stage: Stage) -> int:
         """Optimizer steps of a stage: its tokens in whole batches, rounded up."""
-        return math.ceil(stage.tokens / stage.batch)
+        return -(-stage.tokens // stage.batch)
 
     def micro_batches(self, stage: Stage) -> int:
         """Forward passes per step on each data parallel rank."""
@@ -88,7 +87,12 @@ class Resolved:
         return sum(self.steps(stage) for stage in self.recipe.stage)
 
     def stage_at(self, step: int) -> tuple[Stage, int]:
-        """The stage that step `step` (from 1) belongs to, and the step's number inside it (from 1)."""
+        """The stage that step `step` (from 1) belongs to, and the step's number inside it (from 1).
+
+        Raises IndexError for a step before the first or after the last.
+        """
+        if step < 1:
+            raise IndexError(f"step {step}: steps are counted from 1")
         for stage in self.recipe.stage:
             if step <= self.steps(stage):
                 return stage, step
@@ -97,6 +101,8 @@ class Resolved:
 
     def to_toml(self) -> str:
         """The resolved recipe, as the run folder keeps it."""
+        import tomli_w  # only who writes a run folder needs it
+
         table = to_table(self.recipe)
         table["run"] = str(self.run)
         table["parallel"]["data"] = self.grid.data
@@ -110,7 +116,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_from_table(table: dict[str, Any], overrides: Sequence[str] = (), where: str = "recipe") -> Recipe:
-    """Makes the tree from a plain table; InputError names the key in `where`."""
+    """Makes the tree from a plain table, which stays as it is; InputError names the key in `where`."""
+    table = copy.deepcopy(table)
     apply_overrides(table, overrides)
     try:
         return build(Recipe, table)
@@ -133,7 +140,7 @@ def resolve(recipe: Recipe, machine: Machine) -> Resolved:
     if p.data == "auto" and machine.world is None:
         data = _largest_fitting(recipe, data)
     grid = GridSize(tensor=p.tensor, pipeline=p.pipeline, context=p.context, data=data)
-    block = recipe.data.block or math.lcm(*(stage.sequence for stage in recipe.stage)) if recipe.stage else 1
+    block = recipe.data.block or math.lcm(*(stage.sequence for stage in recipe.stage))  # of none: 1
     resolved = Resolved(recipe=recipe, machine=machine, shape=shape, base=base, grid=grid, block=block)
     check(resolved)
     return resolved
@@ -141,7 +148,9 @@ def resolve(recipe: Recipe, machine: Machine) -> Resolved:
 
 def _largest_fitting(recipe: Recipe, limit: int) -> int:
     """The largest data parallel size up to `limit` that divides every stage's batch."""
-    counts = [stage.batch // max(1, stage.sequence * stage.micro_batch) for stage in recipe.stage]
+    p = recipe.parallel
+    together = p.pipeline if p.virtual > 1 else 1  # interleaving takes micro-batches in groups
+    counts = [stage.batch // max(1, stage.sequence * stage.micro_batch * together) for stage in recipe.stage]
     fitting = (size for size in range(limit, 0, -1) if all(count % size == 0 for count in counts))
     return next(fitting, 1)
 
@@ -158,9 +167,15 @@ def _fresh_shape(recipe: Recipe) -> ModelShape:
             f"set model.base to continue from a base, or all sizes to start a fresh model on purpose."
         )
     layers, hidden, heads, ffn, vocab = (int(getattr(model, name)) for name in _SIZES)
+    if model.head_dim is None and (heads < 1 or hidden % heads):
+        raise InputError(
+            f"model.hidden is {hidden} and model.heads is {heads}, so a head's size is no whole number: make "
+            f"model.hidden a multiple of model.heads, or set model.head_dim."
+        )
     return ModelShape(
-        family=model.family, layers=layers, hidden=hidden, heads=heads, kv_heads=model.kv_heads or heads,
-        head_dim=model.head_dim or hidden // heads, ffn=ffn, vocab=vocab,
-        max_positions=max((stage.sequence for stage in recipe.stage), default=1),
+        family=model.family, layers=layers, hidden=hidden, heads=heads,
+        kv_heads=heads if model.kv_heads is None else model.kv_heads,
+        head_dim=hidden // heads if model.head_dim is None else model.head_dim, ffn=ffn, vocab=vocab,
+        max_positions=max([1, *(stage.sequence for stage in recipe.stage)]),  # checks speak of the stages
         rope_theta=model.rope_theta, norm_eps=model.norm_eps, tied=model.tied,
     )  # fmt: skip

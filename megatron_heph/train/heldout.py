@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from megatron_heph.data.loader import Samples, heldout_windows
+from megatron_heph.data.sources import check_window
 from megatron_heph.engine.step import Engine, LossSums
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
@@ -16,17 +17,22 @@ from megatron_heph.train.batches import micro_batches
 
 
 class HeldOut:
-    """The held-out windows of all domains, shared out over the data parallel ranks."""
+    """The held-out windows of all domains, shared out over the data parallel ranks.
+
+    Raises InputError for a set without a window, or without a token that carries loss.
+    """
 
     def __init__(self, sources: Mapping[str, TokenizedSource], sequence: int, limit: int, micro_batch: int) -> None:
         self.domains = list(sources)
         self._windows = [heldout_windows(source, sequence, limit, i) for i, source in enumerate(sources.values())]
         self._micro_batch = micro_batch
         for domain, windows in zip(self.domains, self._windows, strict=True):
-            if not len(windows.tokens_BL):
+            check_window(domain, sources[domain], sequence, limit)
+            if not windows.carries_loss_BL.any():
                 raise InputError(
-                    f"The held-out set of {domain} ({sources[domain].prefix}) has {sources[domain].total_tokens} "
-                    f"tokens, less than one window of {sequence} + 1: hold out more, or shorten stage.*.sequence."
+                    f"None of the first {windows.carries_loss_BL.size} held-out tokens of {domain} "
+                    f"({sources[domain].prefix}) carries loss, so there is nothing to measure: hold out text with "
+                    f"trained segments, raise observe.heldout_tokens, or remove data.heldout.{domain}."
                 )
 
     def measure(self, engine: Engine) -> dict[str, DomainLoss]:

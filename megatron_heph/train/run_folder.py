@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,7 @@ class RunFolder:
         if self.exists:
             self._check_same(resolved)
         for folder in ("checkpoints", "logs", "tokenizer"):
-            (self.path / folder).mkdir(parents=True, exist_ok=True)
+            _make(self.path / folder)
         if resolved.base is not None:
             for name in ("tokenizer.json", "tokenizer_config.json"):
                 shutil.copyfile(resolved.base.tokenizer / name, self.path / "tokenizer" / name)
@@ -54,11 +56,13 @@ class RunFolder:
         (self.path / RECIPE).write_text(resolved.to_toml(), encoding="utf-8")
 
     def _check_same(self, resolved: Resolved) -> None:
-        before = read_toml(self.path / RECIPE)
-        now = recipe_table(resolved)
-        changed = [key for key in _differences(before, now) if key.split(".")[0] not in _FREE_ON_RESUME]
+        before, now = (dict(_leaves(table)) for table in (read_toml(self.path / RECIPE), recipe_table(resolved)))
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        changed = [key for key in changed if key.split(".")[0] not in _FREE_ON_RESUME]
         if changed and self.checkpoints.steps():
-            listing = "; ".join(f"{key}: {_at(before, key)!r} there, {_at(now, key)!r} now" for key in changed[:5])
+            listing = "; ".join(
+                f"{key}: {before.get(key, 'not set')!r} there, {now.get(key, 'not set')!r} now" for key in changed[:5]
+            ) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")
             raise InputError(
                 f"The run folder {self.path} holds a run of another recipe ({listing}). To go on with it, give the "
                 f"recipe it began with; to begin anew, set `run` to another folder or remove this one."
@@ -72,6 +76,15 @@ class RunFolder:
         return resolve(recipe_from_table(read_toml(self.path / RECIPE), where=where), machine)
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The run folder cannot hold {folder} ({error.strerror}): set `run` to another folder."
+        ) from error
+
+
 def label(resolved: Resolved) -> str:
     """What the run began with, in words."""
     return resolved.base.label if resolved.base else f"fresh {resolved.recipe.model.family} model, random weights"
@@ -79,21 +92,19 @@ def label(resolved: Resolved) -> str:
 
 def recipe_table(resolved: Resolved) -> dict[str, Any]:
     """The resolved recipe as a plain table."""
-    import tomllib
-
     return tomllib.loads(resolved.to_toml())
 
 
-def _differences(a: Any, b: Any, path: str = "") -> list[str]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        keys = [*a, *(key for key in b if key not in a)]
-        return [d for key in keys for d in _differences(a.get(key), b.get(key), f"{path}.{key}" if path else key)]
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in _differences(x, y, f"{path}.{i}")]
-    return [] if a == b else [path]
-
-
-def _at(table: Any, path: str) -> Any:
-    for key in path.split("."):
-        table = table[int(key)] if isinstance(table, list) else (table or {}).get(key)
-    return table
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a table under the dotted keys that an override would use; a list of tables also has its names."""
+    if isinstance(node, dict):
+        children = {str(key): value for key, value in node.items()}
+    elif isinstance(node, list):
+        children = {str(item.get("name", i)) if isinstance(item, dict) else str(i): item for i, item in enumerate(node)}
+        if any(isinstance(item, dict) for item in node):
+            yield path, list(children)
+    else:
+        yield path, node
+        return
+    for key, value in children.items():
+        yield from _leaves(value, f"{path}.{key}" if path else key)

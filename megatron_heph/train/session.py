@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from megatron_heph.checkpoint.store import TrainState
-from megatron_heph.data.loader import Cursors, Loader
+from megatron_heph.data.loader import Cursors, Loader, aligned
 from megatron_heph.data.sources import open_heldout, open_training, source_weights
 from megatron_heph.engine.build import begin, build_engine
 from megatron_heph.engine.grid import Grid, start_grid
@@ -64,7 +64,11 @@ class Session:
         names = [stage.name for stage in self.resolved.recipe.stage]
         for stage in self.resolved.recipe.stage[names.index(saved.stage) if saved else 0 :]:
             inside = saved is not None and saved.stage == stage.name
-            done, begun = (saved.stage_step, saved.stage_begin) if saved and inside else (0, dict(self.cursors))
+            if saved and inside:
+                done, begun = saved.stage_step, saved.stage_begin
+            else:
+                done, begun = 0, aligned(self.cursors, stage.sequence)
+                self.cursors = begun
             self._run_stage(stage, begun, done)
         self.journal.end(self.step, self.tokens, "finished")
 
@@ -90,6 +94,7 @@ class Session:
             samples_per_step=self.resolved.samples(stage),
             block=self.resolved.block,
             seed=self.resolved.recipe.seed,
+            vocab=self.resolved.shape.vocab,
             begin=begun,
         )
         for number in range(done, self.resolved.steps(stage)):
@@ -114,9 +119,10 @@ class Session:
         sums, norm = self.engine.train_step(batches, lr)
         if not math.isfinite(norm) or not math.isfinite(sums.mean):
             raise RefusedError(
-                f"Step {self.step + 1} has the loss {sums.mean} and the gradient norm {norm}: the weights were not "
-                f"changed by it. Lower stage.{stage.name}.lr (now {peak:g}) or optim.clip, and resume from the "
-                f"checkpoint of step {max(self.folder.checkpoints.steps(), default=0)}."
+                f"Step {self.step + 1} (stage {stage.name}, learning rate {lr:g}) has the loss {sums.mean} and the "
+                f"gradient norm {norm}, and a finite number is needed to go on. The newest checkpoint is "
+                f"{self._newest()}. Lower stage.{stage.name}.lr (its peak is {peak:g}) or optim.clip (now "
+                f"{self.resolved.recipe.optim.clip:g}), and begin anew with `run` set to another folder."
             )
         self.step += 1
         self.tokens += self.resolved.samples(stage) * stage.sequence
@@ -126,6 +132,10 @@ class Session:
             seconds=time.perf_counter() - started, data_seconds=loaded - started,
             read={name: self.cursors[name] - before[name] for name in self.cursors},
         )  # fmt: skip
+
+    def _newest(self) -> str:
+        steps = self.folder.checkpoints.steps()
+        return f"that of step {steps[-1]}" if steps else "none yet"
 
     def _crossed(self, every: int | None, stage: Stage) -> bool:
         """Whether the last step went over a multiple of `every` tokens."""

@@ -1,0 +1,143 @@
+"""What must hold for the keys of a recipe apart from the grid: one small named function each."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from megatron_heph.errors import nearest
+from megatron_heph.formats.document import DOMAINS
+from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.tree import Model
+
+
+def sizes_are_positive(r: Resolved) -> Iterator[str]:
+    """Every size of the grid and of a stage is at least 1."""
+    p = r.recipe.parallel
+    axes = {name: getattr(p, name) for name in ("tensor", "pipeline", "virtual", "context")}
+    for name, size in {**axes, "data": r.grid.data}.items():
+        if size < 1:
+            yield f"parallel.{name} is {size}; it is at least 1."
+    for stage in r.recipe.stage:
+        for key in ("tokens", "sequence", "batch", "micro_batch"):
+            if getattr(stage, key) < 1:
+                yield f"stage.{stage.name}.{key} is {getattr(stage, key)}; it is at least 1."
+
+
+def settings_are_in_range(r: Resolved) -> Iterator[str]:
+    """Rates, fractions and intervals are numbers that mean something."""
+    o = r.recipe.optim
+    lowest = {"optim.lr": o.lr, "optim.weight_decay": o.weight_decay, "optim.clip": o.clip, "seed": r.recipe.seed}
+    for stage in r.recipe.stage:
+        lowest[f"stage.{stage.name}.lr"] = 0.0 if stage.lr is None else stage.lr
+    for key, number in lowest.items():
+        if number < 0:
+            yield f"{key} is {number}; it is at least 0."
+    for i, beta in enumerate(o.betas):
+        if not 0 <= beta < 1:
+            yield f"optim.betas.{i} is {beta}; it is at least 0 and less than 1."
+    if o.eps <= 0:
+        yield f"optim.eps is {o.eps}; it is greater than 0, such as 1e-8."
+    for stage in r.recipe.stage:
+        if not 0 <= stage.schedule.floor <= 1:
+            yield f"stage.{stage.name}.schedule.floor is {stage.schedule.floor}; it is a fraction from 0 to 1."
+
+
+def intervals_are_positive(r: Resolved) -> Iterator[str]:
+    """What happens every so many tokens has at least one token in between; leaving the key out means never."""
+    c, o = r.recipe.checkpoint, r.recipe.observe
+    for key, every in {"checkpoint.every": c.every, "observe.heldout_every": o.heldout_every}.items():
+        if every is not None and every < 1:
+            yield f"{key} is {every} tokens; it is at least 1, or left out for the ends of the run alone."
+    if c.keep < 1:
+        yield f"checkpoint.keep is {c.keep}; it is at least 1: the newest checkpoint always stays."
+
+
+def a_base_brings_its_sizes(r: Resolved) -> Iterator[str]:
+    """Sizes beside a base would be ignored, so they are refused; a base reads as many positions as it was made for."""
+    if r.base is None:
+        return
+    fresh = Model()
+    for name in (field.name for field in dataclasses.fields(Model) if field.name not in ("base", "family")):
+        if (given := getattr(r.recipe.model, name)) != getattr(fresh, name):
+            yield (
+                f"model.{name} is {given} beside model.base = {r.recipe.model.base!r}, whose {name} is "
+                f"{getattr(r.shape, name)}: remove model.{name}, or model.base for a fresh model."
+            )
+    for stage in r.recipe.stage:
+        if stage.sequence > r.shape.max_positions:
+            yield (
+                f"stage.{stage.name}.sequence is {stage.sequence}, but the base reads at most {r.shape.max_positions} "
+                f"positions: set stage.{stage.name}.sequence to {r.shape.max_positions} or less."
+            )
+
+
+def stages_are_named_once(r: Resolved) -> Iterator[str]:
+    """There is at least one stage, and each has a name of its own that an override can hold."""
+    names = [stage.name for stage in r.recipe.stage]
+    if not names:
+        yield "The recipe has no [[stage]]: add one with name, tokens, sequence, batch and mixture."
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"Two stages are named {name!r}: overrides address a stage by its name, so rename one of them."
+    for name in names:
+        if not name or "." in name or "=" in name:
+            yield f"A stage is named {name!r}: overrides address it by its name, so give it one without . and =."
+
+
+def schedules_fit_their_stage(r: Resolved) -> Iterator[str]:
+    """Warm-up and decay happen inside the stage; only `wsd` has a decay of a length of its own."""
+    for stage in r.recipe.stage:
+        if stage.schedule.decay and stage.schedule.kind != "wsd":
+            yield (
+                f"stage.{stage.name}.schedule.decay is {stage.schedule.decay} tokens, but the kind is "
+                f'"{stage.schedule.kind}", which has none: remove it, or set schedule.kind to "wsd".'
+            )
+        used = stage.schedule.warmup + stage.schedule.decay
+        if used > stage.tokens:
+            yield (
+                f"stage.{stage.name}.schedule uses {used} tokens for warm-up and decay, but the stage has "
+                f"{stage.tokens}: shorten schedule.warmup or schedule.decay, or raise stage.{stage.name}.tokens."
+            )
+
+
+def mixtures_name_domains(r: Resolved) -> Iterator[str]:
+    """Domains are known, every weighted domain has a source, and weights are not negative."""
+    present = {source.domain for source in r.recipe.data.sources.values()}
+    for name, source in r.recipe.data.sources.items():
+        if source.domain not in DOMAINS:
+            yield f"data.sources.{name}.domain is {source.domain!r}: {nearest(source.domain, DOMAINS)}"
+    for stage in r.recipe.stage:
+        for domain, weight in stage.mixture.items():
+            if weight < 0:
+                yield f"stage.{stage.name}.mixture.{domain} is {weight}; a weight is at least 0."
+            elif domain not in DOMAINS:
+                yield f"stage.{stage.name}.mixture names {domain!r}: {nearest(domain, DOMAINS)}"
+            elif weight > 0 and domain not in present:
+                yield (
+                    f"stage.{stage.name}.mixture names {domain!r}, but no source of [data.sources] has that domain: "
+                    f"{nearest(domain, present)}"
+                )
+        if sum(stage.mixture.values()) <= 0:
+            yield f"stage.{stage.name}.mixture has no weight above 0: give one domain at least a weight, such as 1."
+
+
+def block_holds_whole_samples(r: Resolved) -> Iterator[str]:
+    """A block of the permutation is a multiple of every sequence length."""
+    for stage in r.recipe.stage:
+        if r.block % stage.sequence:
+            yield (
+                f"data.block is {r.block} tokens, which is no multiple of stage.{stage.name}.sequence = "
+                f"{stage.sequence}: remove data.block (it is then chosen), or set it to a multiple of "
+                f"{math.lcm(*(other.sequence for other in r.recipe.stage))}."
+            )
+            return
+
+
+def precision_is_built(r: Resolved) -> Iterator[str]:
+    """Formats and backends that are not there yet are refused by name."""
+    precision = r.recipe.precision
+    if precision.format == "fp8":
+        yield 'precision.format is "fp8", which this version cannot train in: set it to "bf16" or "fp32".'
+    if precision.backend != "torch":
+        yield f'precision.backend is "{precision.backend}", which this version does not have: set it to "torch".'
