@@ -56,7 +56,7 @@ def run_plan(resolved: Resolved) -> RunPlan:
         return RunPlan(folder=folder.path, state="new")
     steps = folder.checkpoints.steps()
     try:
-        folder._check_same(resolved)
+        folder.check_same(resolved)
         saved = folder.checkpoints.read_state(steps[-1]) if steps else None
     except InputError as error:
         return RunPlan(folder=folder.path, state="refused", detail=str(error))

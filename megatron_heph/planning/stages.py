@@ -61,7 +61,7 @@ def _plan(resolved: Resolved, stage: Stage, first: int) -> StagePlan:
         name=stage.name,
         first_step=first,
         steps=steps,
-        tokens=steps * stage.batch,
+        tokens=resolved.tokens(stage),
         asked=stage.tokens,
         batch=stage.batch,
         sequence=stage.sequence,
@@ -84,7 +84,8 @@ def peak_rate(resolved: Resolved, stage: Stage) -> float:
 def rate_at(resolved: Resolved, step: int) -> float:
     """The learning rate of step `step` of the run, from 1: the schedule's in the middle of the step's tokens."""
     stage, number = resolved.stage_at(step)
-    return learning_rate((number - 0.5) * stage.batch, stage.tokens, peak_rate(resolved, stage), stage.schedule)
+    middle, end = (number - 0.5) * stage.batch, resolved.tokens(stage)
+    return learning_rate(middle, end, peak_rate(resolved, stage), stage.schedule)
 
 
 def _rates(resolved: Resolved, stage: Stage, first: int) -> list[RatePoint]:
@@ -94,7 +95,7 @@ def _rates(resolved: Resolved, stage: Stage, first: int) -> list[RatePoint]:
     if schedule.warmup:
         turns.append(("end of warm-up", _after(schedule.warmup, stage)))
     if schedule.kind == "wsd" and schedule.decay:
-        turns.append(("start of decay", _after(stage.tokens - schedule.decay, stage)))
+        turns.append(("start of decay", _after(resolved.tokens(stage) - schedule.decay, stage)))
     names: dict[int, list[str]] = {}
     for what, number in turns:
         if number < steps:  # a warm-up as long as the stage ends after it

@@ -58,9 +58,8 @@ def a_base_brings_its_sizes(r: Resolved) -> Iterator[str]:
     """Sizes beside a base would be ignored, so they are refused; a base reads as many positions as it was made for."""
     if r.base is None:
         return
-    fresh = Model()
     for name in (field.name for field in dataclasses.fields(Model) if field.name not in ("base", "family")):
-        if (given := getattr(r.recipe.model, name)) != getattr(fresh, name):
+        if (given := getattr(r.recipe.model, name)) is not None:
             yield (
                 f"model.{name} is {given} beside model.base = {r.recipe.model.base!r}, whose {name} is "
                 f"{getattr(r.shape, name)}: remove model.{name}, or model.base for a fresh model."

@@ -77,6 +77,10 @@ class Resolved:
         """Optimizer steps of a stage: its tokens in whole batches, rounded up."""
         return -(-stage.tokens // stage.batch)
 
+    def tokens(self, stage: Stage) -> int:
+        """Tokens that a stage reads: what was asked for, in whole batches."""
+        return self.steps(stage) * stage.batch
+
     def micro_batches(self, stage: Stage) -> int:
         """Forward passes per step on each data parallel rank."""
         return self.samples(stage) // (stage.micro_batch * self.grid.data)
@@ -177,5 +181,5 @@ def _fresh_shape(recipe: Recipe) -> ModelShape:
         kv_heads=heads if model.kv_heads is None else model.kv_heads,
         head_dim=hidden // heads if model.head_dim is None else model.head_dim, ffn=ffn, vocab=vocab,
         max_positions=max([1, *(stage.sequence for stage in recipe.stage)]),  # checks speak of the stages
-        rope_theta=model.rope_theta, norm_eps=model.norm_eps, tied=model.tied,
+        rope_theta=model.rope_theta or 10_000.0, norm_eps=model.norm_eps or 1e-5, tied=bool(model.tied),
     )  # fmt: skip

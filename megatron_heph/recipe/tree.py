@@ -27,9 +27,9 @@ class Model:
     head_dim: int | None = None
     ffn: int | None = None
     vocab: int | None = None
-    tied: bool = False
-    rope_theta: float = 10000.0
-    norm_eps: float = 1e-5
+    tied: bool | None = None            # None: false
+    rope_theta: float | None = None     # None: 10,000
+    norm_eps: float | None = None       # None: 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

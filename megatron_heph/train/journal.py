@@ -61,7 +61,7 @@ class Journal:
 
     @property
     def _total_tokens(self) -> int:
-        return sum(self._resolved.steps(stage) * stage.batch for stage in self._resolved.recipe.stage)
+        return sum(self._resolved.tokens(stage) for stage in self._resolved.recipe.stage)
 
     def start(self, resumed: TrainState | None) -> None:
         """A session begins, anew or from a checkpoint."""

@@ -46,7 +46,7 @@ class RunFolder:
         would change its result.
         """
         if self.exists:
-            self._check_same(resolved)
+            self.check_same(resolved)
         for folder in ("checkpoints", "logs", "tokenizer"):
             _make(self.path / folder)
         if resolved.base is not None:
@@ -55,7 +55,8 @@ class RunFolder:
         write_model(self.path / "model.json", resolved.shape, resolved.base.label if resolved.base else None)
         (self.path / RECIPE).write_text(resolved.to_toml(), encoding="utf-8")
 
-    def _check_same(self, resolved: Resolved) -> None:
+    def check_same(self, resolved: Resolved) -> None:
+        """Raises InputError if the run that is here is of a recipe with another result."""
         before, now = (dict(_leaves(table)) for table in (read_toml(self.path / RECIPE), recipe_table(resolved)))
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         changed = [key for key in changed if key.split(".")[0] not in _FREE_ON_RESUME]

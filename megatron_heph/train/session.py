@@ -112,7 +112,7 @@ class Session:
         batches = micro_batches(samples, stage.micro_batch)
         loaded = time.perf_counter()
         peak = stage.lr if stage.lr is not None else self.resolved.recipe.optim.lr
-        lr = learning_rate((number + 0.5) * stage.batch, stage.tokens, peak, stage.schedule)
+        lr = learning_rate((number + 0.5) * stage.batch, self.resolved.tokens(stage), peak, stage.schedule)
         sums, norm = self.engine.train_step(batches, lr)
         if not math.isfinite(norm) or not math.isfinite(sums.mean):
             raise RefusedError(

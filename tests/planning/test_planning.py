@@ -64,9 +64,9 @@ def test_steps_and_learning_rates(plan: Plan) -> None:
     assert list(rates) == ["first", "end of warm-up", "middle", "start of decay", "last"]
     assert rates["first"] == (1, pytest.approx(3e-3 * 128 / 700))  # a step takes the rate of its middle
     assert rates["end of warm-up"] == (4, 3e-3)  # whose middle is at 896 tokens, past the 700 of the warm-up
-    # The middle of step 15 is at 3712 tokens, 212 into the decay of 1500; of step 14 at 3456, before it.
-    assert rates["start of decay"] == (15, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 212 / 1500))))
-    assert rates["last"] == (20, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 1492 / 1500))))
+    # The stage reads 5120 tokens, so its decay of 1500 begins at 3620: before the middle of step 15 at 3712.
+    assert rates["start of decay"] == (15, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 92 / 1500))))
+    assert rates["last"] == (20, pytest.approx(3e-3 * (0.1 + 0.9 * (1 - 1372 / 1500))))
     assert second.peak == 1e-3 and second.rates[0].rate == pytest.approx(1e-3 * 128 / 700)
     assert plan.learning_rates[0] == rates["first"][1] and plan.learning_rates[-1] == second.rates[-1].rate
 
