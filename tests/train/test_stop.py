@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,24 @@ def test_a_failed_process_shows_its_log(tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def launch(recipe: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts the recipe's run in a group of its own; what a failed test leaves running is ended."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "megatron_heph.cli.main", "train", str(recipe)]
+        with (recipe.parent / "train.log").open("ab") as log:
+            group = {"stdout": log, "stderr": log, "start_new_session": True}
+            started.append(subprocess.Popen(command, env=environment(), **group))
+        return started[-1]
+
+    yield start
+    for process in started:
+        for number in {process.pid} if process.poll() is None else set(workers(process.pid)):
+            os.kill(number, signal.SIGKILL)
+
+
+@pytest.fixture
 def recipe(tiny_data: dict[str, Any], tmp_path: Path) -> Path:
     table = tiny.recipe(tiny_data, tmp_path / "run", data=2)
     table["stage"][0]["tokens"] = 256 * 100_000           # it never ends by itself
@@ -110,12 +128,6 @@ def recipe(tiny_data: dict[str, Any], tmp_path: Path) -> Path:
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps(table))
     return path
-
-
-def launch(recipe: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "megatron_heph.cli.main", "train", str(recipe)]
-    with (recipe.parent / "train.log").open("ab") as log:
-        return subprocess.Popen(command, env=environment(), stdout=log, stderr=log, start_new_session=True)
 
 
 def workers(launcher: int) -> list[int]:
@@ -132,11 +144,13 @@ def workers(launcher: int) -> list[int]:
 
 
 @pytest.mark.grid
-def test_requests_end_in_a_checkpoint_that_goes_on(recipe: Path) -> None:
+def test_requests_end_in_a_checkpoint_that_goes_on(
+    recipe: Path, launch: Callable[[], subprocess.Popen[bytes]]
+) -> None:
     """Once to the launcher alone, as Slurm and systemd may; once to the whole group, as a terminal does."""
     metrics, reached = recipe.parent / "run" / "metrics.jsonl", 0
     for kill, number in ((os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)):
-        process = launch(recipe)
+        process = launch()
         wanted = f'"step": {reached + 3},'.encode()
         wait_for(lambda wanted=wanted: metrics.is_file() and wanted in metrics.read_bytes())
         kill(process.pid, number)
@@ -152,8 +166,8 @@ def test_requests_end_in_a_checkpoint_that_goes_on(recipe: Path) -> None:
 
 
 @pytest.mark.grid
-def test_a_killed_launcher_leaves_nothing_behind(recipe: Path) -> None:
-    process = launch(recipe)
+def test_a_killed_launcher_leaves_nothing_behind(launch: Callable[[], subprocess.Popen[bytes]]) -> None:
+    process = launch()
     wait_for(lambda: len(workers(process.pid)) >= 2)
     time.sleep(0.5)
     process.kill()
