@@ -66,8 +66,6 @@ class Journal:
     def start(self, resumed: TrainState | None) -> None:
         """A session begins, anew or from a checkpoint."""
         size, recipe = self._grid.size, self._resolved.recipe
-        if resumed is not None:
-            self._write(rows.Resume(step=resumed.step, time=time.time()))
         nodes = recipe.data.sources
         self._write(
             rows.Start(
@@ -88,6 +86,8 @@ class Journal:
                 time=time.time(),
             )
         )
+        if resumed is not None:  # after the start row: a record that was lost begins again with a readable one
+            self._write(rows.Resume(step=resumed.step, time=time.time()))
         where = f"step {resumed.step} ({resumed.tokens:,} tokens)" if resumed else "the base's weights"
         if resumed is None and self._resolved.base is None:
             where = "fresh random weights, as the recipe asks"
