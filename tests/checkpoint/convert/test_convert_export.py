@@ -64,8 +64,9 @@ def test_the_last_complete_checkpoint_comes_out_exactly(models, run, tmp_path):
 
 def test_bf16_says_what_rounding_cost(models, run, tmp_path):
     result = export_model(run / "checkpoints/step-00000010", tmp_path / "out")
-    assert result.comparison.passed and result.comparison.max_abs < 1e-4
-    assert 1e-4 < result.rounding.max_abs < 1 and result.rounding.mean_kl < 0.01
+    assert result.proofs is not None
+    assert result.proofs.comparison.passed and result.proofs.comparison.max_abs < 1e-4
+    assert 1e-4 < result.proofs.rounding.max_abs < 1 and result.proofs.rounding.mean_kl < 0.01
     stored = json.loads((tmp_path / "out/config.json").read_text())["dtype"]
     assert stored == "bfloat16" and "step-00000010" in result.label
 
@@ -91,7 +92,7 @@ def test_verify_tells_identical_rounded_and_different_models(models, run, tmp_pa
 def test_nothing_to_export_is_an_error_that_names_what_is_there(run, tmp_path):
     with pytest.raises(InputError, match=r"neither a run.*step-00000010.*step-00000200"):
         export_model(run / "checkpoints/step-00000300", tmp_path / "out")
-    with pytest.raises(InputError, match="exists; give another folder"):
+    with pytest.raises(InputError, match="exists and is no export of"):
         export_model(run, tmp_path)
     with pytest.raises(InputError, match="neither a run"):
         export_model(tmp_path / "nowhere", tmp_path / "out")
@@ -108,3 +109,13 @@ def test_the_command_prints_the_certificate(run, tmp_path, capsys):
     assert "kept" in capsys.readouterr().out
     assert main(["convert", "import", str(tmp_path / "absent"), "-o", str(tmp_path / "new")]) == 2
     assert "neither a folder, nor a .gguf file" in capsys.readouterr().err
+
+
+def test_an_export_of_this_very_checkpoint_is_kept(run, tmp_path):
+    made = export_model(run, tmp_path / "out", dtype="fp32")
+    again = export_model(run, tmp_path / "out", dtype="fp32")
+    assert made.proofs is not None and again.proofs is None and again.label == made.label
+    with pytest.raises(InputError, match="no export of .* as bf16"):
+        export_model(run, tmp_path / "out", dtype="bf16")
+    with pytest.raises(InputError, match="exists and is no export of"):
+        export_model(run / "checkpoints/step-00000010", tmp_path / "out", dtype="fp32")
