@@ -26,7 +26,8 @@ def ours(base: Path, tokens_BL: torch.Tensor, stack: contextlib.ExitStack) -> Ca
     from megatron_heph.engine.build import begin, build_engine
     from megatron_heph.engine.grid import start_grid
     from megatron_heph.engine.step import MicroBatch
-    from megatron_heph.recipe.resolve import Machine, recipe_from_table, resolve
+    from megatron_heph.recipe.resolve import recipe_from_table, resolve
+    from megatron_heph.recipe.resolved import Machine
 
     stage = {"name": "a", "tokens": SEQUENCE, "sequence": SEQUENCE, "batch": SEQUENCE, "mixture": {"text": 1.0}}
     table = {

@@ -7,7 +7,7 @@ import numpy as np
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.tokenizer import check_same_tokenizer
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
 
 _FIRST = 1 << 16                        # tokens

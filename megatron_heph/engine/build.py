@@ -8,7 +8,7 @@ from megatron_heph.engine.model import DTYPES, build_model, transformer_config
 from megatron_heph.engine.optimizer import build_optimizer
 from megatron_heph.engine.state import load
 from megatron_heph.engine.step import Engine, data_parallel
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 
 
 def build_engine(resolved: Resolved, grid: Grid, sources: int) -> Engine:

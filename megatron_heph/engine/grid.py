@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from megatron_heph.engine.core import model_parallel_cuda_manual_seed, parallel_state
-from megatron_heph.recipe.resolve import GridSize
+from megatron_heph.recipe.resolved import GridSize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

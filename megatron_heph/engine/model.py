@@ -9,7 +9,7 @@ import torch
 from megatron_heph.engine.core import GPTModel, TransformerConfig, parallel_state
 from megatron_heph.engine.layers import block_spec
 from megatron_heph.engine.shims import cpu_tensors_pass_for_cuda
-from megatron_heph.recipe.resolve import GridSize
+from megatron_heph.recipe.resolved import GridSize
 from megatron_heph.recipe.shape import ModelShape
 from megatron_heph.recipe.tree import Parallel
 

@@ -18,7 +18,7 @@ from megatron_heph.engine.grid import start_grid
 from megatron_heph.engine.model import build_model, transformer_config
 from megatron_heph.engine.step import Engine
 from megatron_heph.errors import InputError
-from megatron_heph.recipe.resolve import GridSize
+from megatron_heph.recipe.resolved import GridSize
 from megatron_heph.recipe.shape import ModelShape
 from megatron_heph.recipe.tree import Parallel
 

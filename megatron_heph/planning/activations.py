@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from megatron_heph.planning.layout import Chunk
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
 
 ELEMENT = {"fp32": 4, "bf16": 2}        # bytes of an element of weights and activations, by precision.format

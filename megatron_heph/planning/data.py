@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from megatron_heph.data.loader import Cursors, Loader
 from megatron_heph.data.sources import source_weights
 from megatron_heph.formats.indexed import TokenizedSource
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 
 EPOCHS = 4.0
 """Up to about here repeated data is nearly as good as fresh data (Muennighoff et al., arXiv 2305.16264)."""

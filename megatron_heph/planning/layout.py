@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 
 _ALIGNMENT = 64                         # elements; the distributed optimizer begins every tensor at a multiple
 _BUCKET = 128                           # elements; and ends every buffer at one, which is also shared out evenly

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from megatron_heph.planning.activations import ELEMENT, Activations, passes_in_flight
 from megatron_heph.planning.layout import Chunk, chunks
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
 
 _FP32 = 4

@@ -21,7 +21,7 @@ from megatron_heph.planning.run import (
     run_plan,
 )
 from megatron_heph.planning.stages import StagePlan, rate_at, stage_plans
-from megatron_heph.recipe.resolve import GridSize, Resolved
+from megatron_heph.recipe.resolved import GridSize, Resolved
 
 FRESH = "fresh random weights"
 

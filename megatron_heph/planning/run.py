@@ -14,7 +14,7 @@ from megatron_heph.formats.toml_tree import read_toml
 from megatron_heph.observe.metrics import FILE_NAME, read_metrics
 from megatron_heph.planning.activations import ELEMENT
 from megatron_heph.planning.compute import Speed, measured_speed
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 
 State = Literal["new", "begun", "resumable", "finished", "refused"]
 

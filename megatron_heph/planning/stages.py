@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from megatron_heph.planning.compute import Flops, flops_per_token
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
 from megatron_heph.train.schedule import learning_rate
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from megatron_heph.errors import InputError
 from megatron_heph.recipe import grid_checks as grid
 from megatron_heph.recipe import key_checks as keys
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 
 Check = Callable[[Resolved], Iterator[str]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 
 
 def _divisors(number: int, at_most: int = 64) -> str:

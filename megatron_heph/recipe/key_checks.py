@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from megatron_heph.errors import nearest
 from megatron_heph.formats.document import DOMAINS
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Model
 
 

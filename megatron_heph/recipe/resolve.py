@@ -1,116 +1,19 @@
-"""From a recipe to what it means here: the model's shape, the grid of processes, the steps of each stage."""
+"""From a recipe file to a resolved recipe."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from megatron_heph.errors import InputError
-from megatron_heph.formats.toml_tree import apply_overrides, build, read_toml, to_table
-from megatron_heph.recipe.shape import BaseModel, ModelShape, read_base
-from megatron_heph.recipe.tree import Model, Recipe, Stage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What a process can see before it starts others: its cores, its GPUs, and what a launcher said."""
-
-    cores: int
-    gpus: int
-    world: int | None = None            # WORLD_SIZE, where a launcher set it
-
-    @property
-    def processes(self) -> int:
-        """How many processes `parallel.data = "auto"` may fill."""
-        return self.world or self.gpus or self.cores
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridSize:
-    """The sizes of the grid's axes; their product is the number of processes."""
-
-    tensor: int = 1
-    pipeline: int = 1
-    context: int = 1
-    data: int = 1
-
-    @property
-    def world(self) -> int:
-        """The number of processes."""
-        return self.tensor * self.pipeline * self.context * self.data
-
-    def __str__(self) -> str:
-        names = {"TP": self.tensor, "PP": self.pipeline, "CP": self.context, "DP": self.data}
-        return " x ".join(f"{name}{size}" for name, size in names.items() if size > 1) or "one process"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """A recipe with everything that was left open filled in."""
-
-    recipe: Recipe
-    machine: Machine
-    shape: ModelShape
-    base: BaseModel | None
-    grid: GridSize
-    block: int                          # tokens in a unit of the permutation
-
-    @property
-    def run(self) -> Path:
-        """The run folder."""
-        return Path(self.recipe.run or f"runs/{self.recipe.name}")
-
-    @property
-    def device(self) -> str:
-        """"cuda" where a GPU is visible, else "cpu"."""
-        return "cuda" if self.machine.gpus else "cpu"
-
-    def samples(self, stage: Stage) -> int:
-        """Samples per optimizer step."""
-        return stage.batch // stage.sequence
-
-    def steps(self, stage: Stage) -> int:
-        """Optimizer steps of a stage: its tokens in whole batches, rounded up."""
-        return -(-stage.tokens // stage.batch)
-
-    def tokens(self, stage: Stage) -> int:
-        """Tokens that a stage reads: what was asked for, in whole batches."""
-        return self.steps(stage) * stage.batch
-
-    def micro_batches(self, stage: Stage) -> int:
-        """Forward passes per step on each data parallel rank."""
-        return self.samples(stage) // (stage.micro_batch * self.grid.data)
-
-    @property
-    def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return sum(self.steps(stage) for stage in self.recipe.stage)
-
-    def stage_at(self, step: int) -> tuple[Stage, int]:
-        """The stage that step `step` (from 1) belongs to, and the step's number inside it (from 1).
-
-        Raises IndexError for a step before the first or after the last.
-        """
-        if step < 1:
-            raise IndexError(f"step {step}: steps are counted from 1")
-        for stage in self.recipe.stage:
-            if step <= self.steps(stage):
-                return stage, step
-            step -= self.steps(stage)
-        raise IndexError(f"step {step} is beyond the last stage")
-
-    def to_toml(self) -> str:
-        """The resolved recipe, as the run folder keeps it."""
-        import tomli_w  # only who writes a run folder needs it
-
-        table = to_table(self.recipe)
-        table["run"] = str(self.run)
-        table["parallel"]["data"] = self.grid.data
-        return tomli_w.dumps(table)
+from megatron_heph.formats.toml_tree import apply_overrides, build, read_toml
+from megatron_heph.recipe.checks import check
+from megatron_heph.recipe.resolved import GridSize, Machine, Resolved
+from megatron_heph.recipe.shape import ModelShape, read_base
+from megatron_heph.recipe.tree import Model, Recipe
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -134,8 +37,6 @@ def resolve(recipe: Recipe, machine: Machine) -> Resolved:
 
     Raises InputError for a recipe that cannot run, before any process is started.
     """
-    from megatron_heph.recipe.checks import check
-
     base = read_base(Path(recipe.model.base)) if recipe.model.base is not None else None
     shape = base.shape if base else _fresh_shape(recipe)
     p = recipe.parallel

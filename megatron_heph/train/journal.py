@@ -20,7 +20,7 @@ from megatron_heph.observe import rows
 from megatron_heph.observe.metrics import MetricsLog
 from megatron_heph.observe.progress import Progress
 from megatron_heph.observe.sinks import open_sinks
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.train.run_folder import RunFolder, label
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from megatron_heph.checkpoint.store import CheckpointStore
 from megatron_heph.errors import InputError
 from megatron_heph.formats.toml_tree import read_toml
-from megatron_heph.recipe.resolve import Machine, Resolved, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import recipe_from_table, resolve
+from megatron_heph.recipe.resolved import Machine, Resolved
 from megatron_heph.recipe.shape import write_model
 
 RECIPE = "recipe.toml"

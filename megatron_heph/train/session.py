@@ -14,7 +14,7 @@ from megatron_heph.engine.grid import Grid, start_grid
 from megatron_heph.engine.step import Engine
 from megatron_heph.errors import RefusedError, StoppedError
 from megatron_heph.formats.indexed import TokenizedSource
-from megatron_heph.recipe.resolve import Resolved
+from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
 from megatron_heph.train.batches import micro_batches
 from megatron_heph.train.heldout import HeldOut

@@ -18,7 +18,7 @@ from megatron_heph.errors import HephError
 from megatron_heph.train.stop import StopRequest
 
 if TYPE_CHECKING:
-    from megatron_heph.recipe.resolve import Machine, Resolved
+    from megatron_heph.recipe.resolved import Machine, Resolved
     from megatron_heph.train.run_folder import RunFolder
 
 LAUNCHER = "HEPH_LAUNCHER"              # the variable with the local launcher's process id
@@ -47,7 +47,7 @@ def this_machine(world: int | None = None) -> Machine:
     """The cores and GPUs that this process may use; `world` is how many processes a launcher started."""
     import torch
 
-    from megatron_heph.recipe.resolve import Machine
+    from megatron_heph.recipe.resolved import Machine
 
     return Machine(cores=len(os.sched_getaffinity(0)), gpus=torch.cuda.device_count(), world=world)
 

@@ -15,7 +15,8 @@ import torch
 from support import tiny
 
 from megatron_heph.observe.metrics import Metrics, read_metrics
-from megatron_heph.recipe.resolve import Machine, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import recipe_from_table, resolve
+from megatron_heph.recipe.resolved import Machine
 from megatron_heph.train.run_folder import RunFolder
 from megatron_heph.train.session import train
 from megatron_heph.train.stop import StopRequest

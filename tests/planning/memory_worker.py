@@ -105,7 +105,8 @@ def main() -> None:
     torch.set_num_threads(1)
     import torch.distributed as dist
 
-    from megatron_heph.recipe.resolve import Machine, recipe_from_table, resolve
+    from megatron_heph.recipe.resolve import recipe_from_table, resolve
+    from megatron_heph.recipe.resolved import Machine
     from megatron_heph.train.worker import silence_notes
 
     silence_notes()

@@ -17,7 +17,8 @@ from support import tiny
 from support.processes import environment
 
 from megatron_heph.planning.memory import ProcessMemory, process_memory
-from megatron_heph.recipe.resolve import Machine, Resolved, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import recipe_from_table, resolve
+from megatron_heph.recipe.resolved import Machine, Resolved
 from megatron_heph.train.worker import silence_notes
 
 pytestmark = pytest.mark.grid

@@ -16,7 +16,8 @@ from megatron_heph.errors import InputError
 from megatron_heph.planning.plan import Plan, make_plan, to_table
 from megatron_heph.planning.run import crossings
 from megatron_heph.planning.show import drawing, lines, size
-from megatron_heph.recipe.resolve import Machine, Resolved, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import recipe_from_table, resolve
+from megatron_heph.recipe.resolved import Machine, Resolved
 
 
 def resolved(data: dict[str, Any], run: Path, cores: int = 1, **changes: Any) -> Resolved:

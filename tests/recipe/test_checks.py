@@ -12,7 +12,8 @@ from support.recipes import ONE, fake_base, resolved
 
 from megatron_heph.errors import InputError
 from megatron_heph.recipe import checks, grid_checks, key_checks
-from megatron_heph.recipe.resolve import Machine, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import recipe_from_table, resolve
+from megatron_heph.recipe.resolved import Machine
 
 INTERLEAVED = ["parallel.pipeline=2", "parallel.virtual=2"]
 STAGE = "stage.broad."

@@ -10,7 +10,8 @@ from support import tiny
 from support.recipes import ONE, fake_base, resolved
 
 from megatron_heph.errors import InputError
-from megatron_heph.recipe.resolve import GridSize, Machine, load_recipe, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import load_recipe, recipe_from_table, resolve
+from megatron_heph.recipe.resolved import GridSize, Machine
 
 TWO_STAGES = [
     {**tiny.RECIPE["stage"][0], "tokens": 1000},

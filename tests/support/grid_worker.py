@@ -18,7 +18,8 @@ def run_jobs(tables: list[dict[str, Any]]) -> None:
     torch.set_num_threads(1)
     import torch.distributed as dist
 
-    from megatron_heph.recipe.resolve import Machine, recipe_from_table, resolve
+    from megatron_heph.recipe.resolve import recipe_from_table, resolve
+    from megatron_heph.recipe.resolved import Machine
     from megatron_heph.train.run_folder import RunFolder
     from megatron_heph.train.session import train
     from megatron_heph.train.stop import StopRequest

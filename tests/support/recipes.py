@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from megatron_heph.recipe.resolve import Machine, Resolved, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import recipe_from_table, resolve
+from megatron_heph.recipe.resolved import Machine, Resolved
 from support import tiny
 
 ONE = Machine(cores=1, gpus=0)

@@ -11,7 +11,8 @@ from support.recipes import ONE, fake_base, resolved
 
 from megatron_heph.checkpoint.store import CheckpointStore
 from megatron_heph.errors import InputError
-from megatron_heph.recipe.resolve import Machine, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import recipe_from_table, resolve
+from megatron_heph.recipe.resolved import Machine
 from megatron_heph.train.run_folder import RunFolder
 
 

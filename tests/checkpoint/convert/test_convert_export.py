@@ -115,7 +115,7 @@ def test_an_export_of_this_very_checkpoint_is_kept(run, tmp_path):
     made = export_model(run, tmp_path / "out", dtype="fp32")
     again = export_model(run, tmp_path / "out", dtype="fp32")
     assert made.proofs is not None and again.proofs is None and again.label == made.label
-    with pytest.raises(InputError, match="no export of .* as bf16"):
+    with pytest.raises(InputError, match=r"no export of .* as bf16"):
         export_model(run, tmp_path / "out", dtype="bf16")
     with pytest.raises(InputError, match="exists and is no export of"):
         export_model(run / "checkpoints/step-00000010", tmp_path / "out", dtype="fp32")
