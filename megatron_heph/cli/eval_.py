@@ -24,18 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures and prints one line per domain."""
-    from megatron_heph.errors import InputError
     from megatron_heph.evaluate.losses import measure, of_run
     from megatron_heph.train.worker import silence_notes
 
     silence_notes()
     run_folder = next((p for p in (args.target, args.target.parent.parent) if (p / "recipe.toml").is_file()), None)
     heldout, sequence, limit = of_run(run_folder) if run_folder else ({}, 512, 65536)
-    for pair in args.heldout:
-        domain, equals, prefix = pair.partition("=")
-        if not equals:
-            raise InputError(f"--heldout takes DOMAIN=PREFIX, such as agent=corpora/x/heldout/agent; got {pair!r}.")
-        heldout = {**(heldout if args.heldout[0] is not pair else {}), domain: prefix}
+    if args.heldout:
+        heldout = dict(map(_pair, args.heldout))
     losses = measure(args.target, heldout, args.sequence or sequence, args.tokens or limit)
     if args.json:
         print(json.dumps(asdict(losses)))
@@ -45,3 +41,12 @@ def run(args: argparse.Namespace) -> int:
     for domain, row in losses.domains.items():
         print(f"{domain:<10}{row.loss:>12.4f}{math.exp(row.loss):>12.3f}{row.tokens:>10,}")
     return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from megatron_heph.errors import InputError
+
+    domain, equals, prefix = text.partition("=")
+    if not equals:
+        raise InputError(f"--heldout takes DOMAIN=PREFIX, such as agent=corpora/x/tokens/heldout/agent; got {text!r}.")
+    return domain, prefix

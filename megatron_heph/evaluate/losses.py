@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +23,6 @@ class Losses:
     model: str                          # the model's label
     sequence: int                       # tokens per window
     domains: dict[str, DomainLoss]
-
-    def bits_per_byte(self, domain: str, source: TokenizedSource) -> float | None:
-        """The loss in bits per byte of text, which compares tokenizers; None without a manifest."""
-        manifest = source.manifest
-        if manifest is None or not (size := sum(shard.utf8_bytes for shard in manifest.shards)):
-            return None
-        return self.domains[domain].loss / math.log(2) * source.total_tokens / size
 
 
 def measure(target: Path, heldout: dict[str, str], sequence: int, limit: int) -> Losses:
