@@ -40,7 +40,7 @@ def train_without(shim: str, table: dict[str, Any], rank: int, world: int, port:
 
 
 def outcome(shim: str, table: dict[str, Any], folder: Path) -> str:
-    """"" if every rank finished, else the log of the first that failed."""
+    """"" if every rank finished, else the ends of the logs of those that failed."""
     sizes = table["parallel"]
     world = sizes.get("tensor", 1) * sizes.get("pipeline", 1) * sizes.get("context", 1) * sizes.get("data", 1)
     with socket.socket() as probe:
@@ -54,8 +54,9 @@ def outcome(shim: str, table: dict[str, Any], folder: Path) -> str:
     try:
         while any(p.is_alive() for p in ranks) and not any(p.exitcode for p in ranks):
             multiprocessing.connection.wait([p.sentinel for p in ranks if p.is_alive()], timeout=60)
-        failed = [i for i, p in enumerate(ranks) if p.exitcode]
-        return logs[failed[0]].read_text()[-2000:] if failed else ""
+        for process in ranks if any(p.exitcode for p in ranks) else ():
+            process.join(timeout=5)  # one rank met the reason, the other perhaps only the end of its peer
+        return "\n".join(logs[i].read_text()[-2000:] for i, p in enumerate(ranks) if p.exitcode)
     finally:
         for process in ranks:
             process.kill()

@@ -52,7 +52,7 @@ def kill_and_resume(table: dict[str, Any], folder: Path, megatron: Path | None =
     command = [sys.executable, "-m", "megatron_heph.cli.main", "train", str(path)]
     log = (folder / "killed.log").open("w")
     process = subprocess.Popen(command, env=environment(megatron), stdout=log, stderr=log, start_new_session=True)
-    target = random.randint(3, STEPS - 2)
+    target = random.randint(3, STEPS - 4)
     deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         if (run / "metrics.jsonl").is_file() and f'"step": {target},' in (run / "metrics.jsonl").read_text():
