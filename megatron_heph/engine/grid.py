@@ -40,11 +40,6 @@ class Grid:
         return int(parallel_state.get_tensor_model_parallel_rank())
 
     @property
-    def has_loss(self) -> bool:
-        """Whether this process is on the last pipeline stage, where the loss is."""
-        return bool(parallel_state.is_pipeline_last_stage(ignore_virtual=True))
-
-    @property
     def is_first(self) -> bool:
         """Whether this is global rank 0, which writes files and speaks."""
         return self.rank == 0

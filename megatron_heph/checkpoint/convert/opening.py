@@ -10,7 +10,7 @@ from torch import Tensor
 
 from megatron_heph.checkpoint.convert import bridge, hf_folder
 from megatron_heph.checkpoint.convert.files import Progress, no_progress
-from megatron_heph.checkpoint.store import MODEL, STATE
+from megatron_heph.checkpoint.store import MODEL, STATE, CheckpointStore
 from megatron_heph.engine import weights
 from megatron_heph.errors import InputError
 from megatron_heph.recipe.shape import RECORD, ModelShape, read_base, read_model
@@ -94,7 +94,8 @@ def open_model(path: Path, progress: Progress = no_progress) -> OpenedModel:
 
 def _complete(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
-    return sorted(folder for folder in (run / CHECKPOINTS).glob("step-*") if _is_complete(folder))
+    store = CheckpointStore(run / CHECKPOINTS)
+    return [path for path in map(store.path, store.steps()) if _is_complete(path)]
 
 
 def _is_complete(folder: Path) -> bool:
