@@ -75,7 +75,7 @@ def listener():
 
 
 def test_wandb_offline_writes_files_and_calls_nobody(tmp_path, monkeypatch, listener):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     address, asked = listener
     monkeypatch.setenv("WANDB_BASE_URL", address)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
@@ -84,6 +84,7 @@ def test_wandb_offline_writes_files_and_calls_nobody(tmp_path, monkeypatch, list
         for row in (start(), step(1), heldout(1, GAIN)):
             sink.write(row)
         sink.close()
+        wandb.teardown()  # as at the end of a process: wandb's own one writes the file, and may lag behind
         records = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
         assert records and all(path.stat().st_size > 500 for path in records)
     run_id = (tmp_path / "wandb" / "run-id").read_text().strip()
