@@ -1,5 +1,7 @@
 """Builds the C++ of csrc/data into `megatron_heph._native`; pyproject.toml has the metadata."""
 
+from pathlib import Path
+
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import setup
 
@@ -9,9 +11,9 @@ setup(
     ext_modules=[
         Pybind11Extension(
             "megatron_heph._native",
-            sorted(["csrc/data/module.cpp", "csrc/data/indexed_writer.cpp", "csrc/data/jsonl.cpp"]),
+            sorted(str(path) for path in Path("csrc/data").glob("*.cpp")),
             include_dirs=["csrc/data"],
-            depends=["csrc/data/indexed_writer.h", "csrc/data/jsonl.h"],
+            depends=sorted(str(path) for path in Path("csrc/data").glob("*.h")),
             cxx_std=17,
             extra_compile_args=["-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
         )

@@ -51,6 +51,12 @@ install_other_megatron() {
         --target "$venv/other-megatron" "megatron-core==$other"
 }
 
+# Real tokenizers under the Apache licence, for the tests; only their files are used, so nothing they depend on.
+install_test_tokenizers() {
+    "$venv/bin/pip" install --quiet --no-deps --upgrade --target "$venv/test-tokenizers" \
+        "mistral-common==1.13.1" "dashscope==2.0.2"
+}
+
 python=$(find_python)
 stamp=$venv/.ready-$extra-$(cat pyproject.toml setup.py scripts/setup.sh csrc/data/* | sha256sum | cut -c1-16)
 [ -f "$stamp" ] && exit 0
@@ -60,6 +66,9 @@ echo "setup: making $venv ($extra) with $("$python" --version); this happens onc
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 install_torch
 "$venv/bin/pip" install --quiet --editable ".[$extra]"
-[ "$extra" = demo ] || install_other_megatron
+if [ "$extra" != demo ]; then
+    install_other_megatron
+    install_test_tokenizers
+fi
 rm -f "$venv"/.ready-"$extra"-*
 touch "$stamp"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_tools.tokenize.engines import Engine
+from data_tools.tokenize.engines.libraries import Engine
 from megatron_heph.errors import RefusedError
 
 # What has broken tokenizers: runs, spaces, control and combining characters, other scripts, surrogate-pair

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from data_tools.tokenize.engines import load_engine, tokenizer_info
+from data_tools.tokenize.engines.libraries import load_engine, tokenizer_info
 from data_tools.tokenize.gate import check_engine
 from data_tools.tokenize.inputs import BLOCK_BYTES, Input, find_inputs, read_blocks
 from data_tools.tokenize.records import parse_record

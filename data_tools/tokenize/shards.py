@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.tokenize.engines import Engine
+from data_tools.tokenize.engines.libraries import Engine
 from data_tools.tokenize.inputs import BLOCK_BYTES, Input, LineBlock, read_blocks
 from data_tools.tokenize.records import Record, parse_record, tokens_without_loss
 from megatron_heph._native import IndexedWriter

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_tools.tokenize.engines import Engine, load_engine
+from data_tools.tokenize.engines.libraries import Engine, load_engine
 from data_tools.tokenize.shards import OnProgress, ShardPlan, is_finished, write_shard
 from megatron_heph.errors import HephError
 from megatron_heph.formats.manifest import Manifest, ShardInfo, manifest_path

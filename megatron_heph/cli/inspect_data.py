@@ -104,7 +104,7 @@ def _document(source: TokenizedSource, number: int, tokenizer: Path | None) -> d
 
 
 def _decode(source: TokenizedSource, ids: list[int], tokenizer: Path) -> str:
-    from data_tools.tokenize.engines import load_engine
+    from data_tools.tokenize.engines.libraries import load_engine
     from megatron_heph.formats.tokenizer import check_same_tokenizer, tokenizer_hash
 
     eod = None

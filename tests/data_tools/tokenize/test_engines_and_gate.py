@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_tools.tokenize.engines import load_engine
+from data_tools.tokenize.engines.libraries import load_engine
 from data_tools.tokenize.gate import HARD_TEXTS, check_engine
 from data_tools.tokenize.records import tokens_without_loss
 from megatron_heph.errors import InputError, RefusedError

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 from tiny_tokenizers import WORDS, document, write_lines
 
-from data_tools.tokenize.engines import load_engine
+from data_tools.tokenize.engines.libraries import load_engine
 from data_tools.tokenize.inputs import find_inputs, read_blocks
 from data_tools.tokenize.pipeline import Options, tokenize
 from megatron_heph.errors import HephError, InputError
