@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from megatron_heph.errors import InputError, nearest
 from megatron_heph.formats.compressed import COMPRESSED
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet")
+_READ_BYTES = 1 << 20
 _LINES = (".jsonl", ".json", ".ndjson")     # taken where a file is named; a folder is searched for SUFFIXES
 
 
@@ -92,3 +93,12 @@ def _is_readable_kind(path: Path) -> bool:
 
 def _portable_name(path: Path) -> str:
     return path.name if path.is_absolute() or ".." in path.parts else path.as_posix()
+
+
+def read_range(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    """Yields the bytes [begin, end) of a file."""
+    with path.open("rb") as raw:
+        raw.seek(begin)
+        while begin < end and (chunk := raw.read(min(_READ_BYTES, end - begin))):
+            yield chunk
+            begin += len(chunk)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.tokenize.columns import Spans
-from data_tools.tokenize.reading import Segments
+from data_tools.tokenize.columns import Segments, Spans
 
 
 def tokens_without_loss(

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.tokenize.columns import Texts
+from data_tools.tokenize.columns import Batch, Codes, Segments, Texts
+from data_tools.tokenize.inputs import read_range
 from data_tools.tokenize.plan import Piece
 from megatron_heph.errors import InputError, nearest
 
-if TYPE_CHECKING:
-    from data_tools.tokenize.reading import Batch, Codes, OnBytes
-
 _LABELS = ("license", "domain", "source")
-_READ_BYTES = 1 << 20
 
 
-def read_row_groups(piece: Piece, field: str, on_bytes: OnBytes, block_bytes: int) -> Iterator[Batch]:
+def read_row_groups(piece: Piece, field: str, on_bytes: Callable[[bytes], Any], block_bytes: int) -> Iterator[Batch]:
     """Yields the documents of the row groups that begin in a piece; nulls are empty documents.
 
     Raises InputError if pyarrow is missing, the file is no Parquet, or the column is not one of text.
@@ -30,10 +27,21 @@ def read_row_groups(piece: Piece, field: str, on_bytes: OnBytes, block_bytes: in
         if not groups:
             return
         columns = _columns(table.schema_arrow, field, piece, arrow)
-        _pass_bytes(piece, table, groups, on_bytes)
+        for chunk in read_range(piece.file.path, *row_group_extent(piece)):      # for the checksum; the pages are then in the cache for pyarrow
+            on_bytes(chunk)
         rows = _rows_per_batch(table, groups, block_bytes)
         for batch in table.iter_batches(batch_size=rows, row_groups=groups, columns=columns):
             yield _batch(batch, field, piece, arrow)
+
+
+def row_group_extent(piece: Piece) -> tuple[int, int]:
+    """The bytes of the row groups that begin in a piece, and of the footer after the last one."""
+    table, _ = _open(piece)
+    with table:
+        begins = [_begin(table, i) for i in range(table.num_row_groups)]
+    mine = [begin for begin in begins if piece.begin <= begin < piece.end]
+    after = [begin for begin in begins if begin >= piece.end]
+    return (min(mine), min(after, default=piece.file.bytes)) if mine else (piece.end, piece.end)
 
 
 def _open(piece: Piece) -> tuple[Any, Any]:
@@ -77,18 +85,6 @@ def _text_kinds(arrow: Any) -> tuple[Any, ...]:
     return tuple(getattr(arrow.types, name) for name in names if hasattr(arrow.types, name))
 
 
-def _pass_bytes(piece: Piece, table: Any, groups: list[int], on_bytes: OnBytes) -> None:
-    """The bytes of the row groups for the checksum; the pages are then in the cache for pyarrow."""
-    begin = _begin(table, groups[0])
-    after = groups[-1] + 1
-    end = _begin(table, after) if after < table.num_row_groups else piece.file.bytes
-    with piece.file.path.open("rb") as raw:
-        raw.seek(begin)
-        while begin < end and (chunk := raw.read(min(_READ_BYTES, end - begin))):
-            on_bytes(chunk)
-            begin += len(chunk)
-
-
 def _rows_per_batch(table: Any, groups: list[int], block_bytes: int) -> int:
     """Rows of about `block_bytes`, by the uncompressed size of all columns."""
     picked = [table.metadata.row_group(i) for i in groups]
@@ -97,8 +93,6 @@ def _rows_per_batch(table: Any, groups: list[int], block_bytes: int) -> int:
 
 
 def _batch(batch: Any, field: str, piece: Piece, arrow: Any) -> Batch:
-    from data_tools.tokenize.reading import Batch, Segments
-
     column = batch.column(batch.schema.get_field_index(field)).cast(arrow.large_string())
     if column.null_count:
         column = column.fill_null("")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-
-from data_tools.tokenize.columns import Texts
+from data_tools.tokenize.columns import BadLine, Batch, Segments, Texts
+from data_tools.tokenize.inputs import read_range
 from data_tools.tokenize.plan import Piece
 from megatron_heph._native import read_json_lines
 from megatron_heph.errors import InputError
@@ -22,48 +19,6 @@ _BOM = b"\xef\xbb\xbf"
 _SCAN_BYTES = 1 << 16
 
 OnBytes = Callable[[memoryview | bytes], Any]
-Codes = tuple[list[str], npt.NDArray[np.int32]]
-"""Names, and for each document which of them it has: int32 [documents], -1 for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """The segments of those documents that have one without loss, in the order of the documents.
-
-    Attributes:
-        documents: int64 [segments], which document of the batch.
-        ends: int64 [segments], the byte of the document's text after the segment.
-        train: bool [segments], whether it carries loss.
-    """
-
-    documents: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    train: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that is no document: where it is in the content of its file, and why."""
-
-    byte: int
-    bytes: int
-    reason: str
-    excerpt: str     # of its beginning
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some documents of one piece, in order, and the lines among them that are none."""
-
-    texts: Texts
-    characters: npt.NDArray[np.int64]      # [documents], code points
-    licenses: Codes
-    domains: Codes
-    sources: Codes
-    segments: Segments
-    bad: list[BadLine]
-
-
 def read_piece(
     piece: Piece, field: str, on_bytes: OnBytes = len, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Batch]:
@@ -91,6 +46,18 @@ def read_piece(
 def line_extent(raw: BinaryIO, piece: Piece) -> tuple[int, int]:
     """The bytes of the lines that begin in [piece.begin, piece.end)."""
     return _line_begin(raw, piece.begin), _line_begin(raw, piece.end)
+
+
+def raw_bytes(piece: Piece) -> Iterator[bytes]:
+    """The bytes that `read_piece` reads of a piece, as they lie on the disk."""
+    if piece.file.parquet:
+        from data_tools.tokenize.parquet import row_group_extent
+
+        begin, end = row_group_extent(piece)
+    else:
+        with piece.file.path.open("rb") as raw:
+            begin, end = (0, piece.file.bytes) if piece.file.compressed else line_extent(raw, piece)
+    yield from read_range(piece.file.path, begin, end)
 
 
 def _line_begin(raw: BinaryIO, at: int) -> int:

@@ -53,6 +53,8 @@ class State:
         try:
             yield
         finally:
+            if not shared and [entry.name for entry in self.folder.glob("*")] == ["lock"]:
+                shutil.rmtree(self.folder)      # nothing was begun
             os.close(descriptor)
 
     def earlier_manifest(self) -> Manifest | None:
@@ -65,7 +67,10 @@ class State:
         finished = {info.name: info for info in whole.shards} if whole else {}
         if not self._plan.is_file():
             return [_recorded(info) for info in whole.shards] if whole else [], finished, whole
-        row = json.loads(self._plan.read_bytes())
+        try:
+            row = json.loads(self._plan.read_bytes())
+        except ValueError as error:
+            raise InputError(f"{self._plan} is damaged ({error}): remove {self.folder} and run again.") from error
         names = [Recorded(name, tuple((p, b, e, n) for p, b, e, n in pieces)) for name, pieces in row["shards"]]
         settings = whole
         for shard in names:
@@ -81,11 +86,18 @@ class State:
         Where shards of a finished source will be made again (`touched`), its manifest is taken apart
         first: at no time does a manifest describe files that are no longer so.
         """
-        whole = self.earlier_manifest()
         shards = [
             (plan.name, [(p.file.name, p.begin, p.end, p.file.bytes) for p in plan.pieces]) for plan in plans
         ]
-        write_durably(self._plan, json.dumps({"shards": shards}).encode())
+        text = json.dumps({"shards": shards}).encode()
+        with (self.folder / "plan.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)      # several ranks may begin the same job at once
+            if not self._plan.is_file() or self._plan.read_bytes() != text:
+                write_durably(self._plan, text)
+            self._unfold(settings, touched)
+
+    def _unfold(self, settings: Manifest, touched: Sequence[str]) -> None:
+        whole = self.earlier_manifest()
         if whole and touched:
             for info in whole.shards:
                 if info.name not in touched and not self._info_path(info.name).is_file():

@@ -6,12 +6,12 @@ import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from megatron_heph.errors import InputError
 
 COMPRESSED = (".zst", ".gz")
-# What one call of a decompressor is given: zstd may blow a hostile file up 32,768 times, and all of it is in memory.
+# What one call of a decompressor is given: a hostile zstd file may grow 32,768-fold, all of it in memory.
 _READ_BYTES = 1 << 14
 
 
@@ -22,7 +22,7 @@ class Decompressed(io.RawIOBase):
     objects say whether the end was seen.  A file may be several frames one after the other.
     """
 
-    def __init__(self, raw: io.BufferedIOBase | io.RawIOBase, path: Path, on_bytes: Callable[[bytes], None] = len) -> None:
+    def __init__(self, raw: BinaryIO, path: Path, on_bytes: Callable[[bytes], Any] = len) -> None:
         """`raw` should be buffered; `on_bytes` sees what is read of the file, as it lies on the disk: for a hash, or progress."""
         self._raw, self._path, self._on_bytes = raw, path, on_bytes
         self._kind = path.suffix.removeprefix(".")

@@ -99,14 +99,14 @@ def _problem(row: Any) -> str | None:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields (line number from 1, line without newline) of a `.jsonl`, `.jsonl.zst` or `.jsonl.gz` file; skips empty lines.
+    """Yields (line number from 1, line without newline) of a `.jsonl(.zst|.gz)` file; skips empty lines.
 
     Raises InputError for a file that is missing, damaged or cut short.
     """
     try:
         with path.open("rb") as raw:
-            stream = Decompressed(raw, path) if path.suffix in COMPRESSED else raw
-            yield from _numbered(io.BufferedReader(stream, 1 << 20))
+            stream = io.BufferedReader(Decompressed(raw, path), 1 << 20) if path.suffix in COMPRESSED else raw
+            yield from _numbered(stream)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
 

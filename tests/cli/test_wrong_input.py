@@ -150,7 +150,8 @@ def test_a_source_of_another_tokenizer(bench: Bench, capsys: pytest.CaptureFixtu
     for suffix in (".bin", ".idx"):
         shutil.move(f"{bench.code}{suffix}", f"{bench.code}-00000{suffix}")
     shard = ShardInfo(
-        name="code-00000", inputs=(InputPiece(path="corpus/code.jsonl.zst", begin=0, end=1, file_bytes=1, xxh3="c"),), documents=25,
+        name="code-00000", documents=25,
+        inputs=(InputPiece(path="corpus/code.jsonl.zst", begin=0, end=1, file_bytes=1, xxh3="c"),),
         tokens=tokens, masked_tokens=0, characters=1, utf8_bytes=1, empty=0, bin_bytes=2 * tokens, bin_xxh3="d",
         idx_xxh3="e",
     )  # fmt: skip
