@@ -27,7 +27,8 @@ def read_row_groups(piece: Piece, field: str, on_bytes: Callable[[bytes], Any], 
         if not groups:
             return
         columns = _columns(table.schema_arrow, field, piece, arrow)
-        for chunk in read_range(piece.file.path, *row_group_extent(piece)):      # for the checksum; the pages are then in the cache for pyarrow
+        # For the checksum; the pages are then in the cache for pyarrow.
+        for chunk in read_range(piece.file.path, *row_group_extent(piece)):
             on_bytes(chunk)
         rows = _rows_per_batch(table, groups, block_bytes)
         for batch in table.iter_batches(batch_size=rows, row_groups=groups, columns=columns):

@@ -15,18 +15,19 @@ import numpy as np
 
 from data_tools.tokenize.columns import Texts
 from data_tools.tokenize.engines.base import Engine
-from data_tools.tokenize.engines.load import EngineChoice, load_engine, tokenizer_info
+from data_tools.tokenize.engines.load import tokenizer_info
 from data_tools.tokenize.gate import choose_engine
 from data_tools.tokenize.inputs import find_inputs
 from data_tools.tokenize.plan import ShardPlan, plan_shards
 from data_tools.tokenize.reading import BLOCK_BYTES, read_piece
 from data_tools.tokenize.shards import Settings, is_older, looks_finished
 from data_tools.tokenize.state import State
-from data_tools.tokenize.workers import Progress, Task, Work, make_shards
+from data_tools.tokenize.workers import EngineChoice, Progress, Task, Work, make_shards
 from megatron_heph.errors import InputError, nearest
 from megatron_heph.formats.document import DOMAINS
 from megatron_heph.formats.indexed import token_dtype
 from megatron_heph.formats.manifest import Manifest, ShardInfo, manifest_path
+from megatron_heph.formats.tiktoken_schemes import Scheme
 
 # Large enough that a terabyte is some thousand shards (each is two memory maps), small enough that a
 # machine that stops loses minutes.
@@ -43,7 +44,7 @@ class Options:
     """How to tokenize; `heph tokenize` has the same names."""
 
     tokenizer: Path
-    scheme: str | None = None           # pattern and special tokens of a bare tiktoken file
+    scheme: str | Scheme | None = None  # pattern and special tokens of a bare tiktoken file
     engine: str = "auto"
     special_tokens: str = "text"
     eod: str | None = None
@@ -110,12 +111,12 @@ def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn
         tokenizer=options.tokenizer, scheme=options.scheme, special_tokens=options.special_tokens,
         eod=options.eod, engine=options.engine,
     )  # fmt: skip
-    loaded = load_engine(choice)
+    loaded = choice.load()
     engine, gate = choose_engine(loaded, _sample(plans, options))
     for line in gate.warnings:
         warn(line)
     vocab_size = options.vocab_size or engine.vocab_size
-    info = tokenizer_info(loaded, choice)
+    info = tokenizer_info(loaded)
     if not options.append_eod:
         info = replace(info, eod_id=None, eod_token="")
     manifest = Manifest(

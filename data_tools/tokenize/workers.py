@@ -18,14 +18,32 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.tokenize.engines.base import Engine
-from data_tools.tokenize.engines.load import EngineChoice, load_engine
+from data_tools.tokenize.engines.load import Loaded, load_engine
 from data_tools.tokenize.plan import ShardPlan
 from data_tools.tokenize.shards import Settings, has_same_inputs, is_older, looks_finished, write_shard
 from data_tools.tokenize.state import State
 from megatron_heph.errors import HephError
 from megatron_heph.formats.manifest import Manifest, ShardInfo
+from megatron_heph.formats.tiktoken_schemes import Scheme
 
 _POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineChoice:
+    """What to load; see `load_engine`."""
+
+    tokenizer: Path
+    scheme: str | Scheme | None
+    special_tokens: str
+    eod: str | None
+    engine: str
+
+    def load(self) -> Loaded:
+        """Loads the tokenizer."""
+        return load_engine(
+            self.tokenizer, special_tokens=self.special_tokens, eod=self.eod, engine=self.engine, scheme=self.scheme
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +165,7 @@ def _start_worker(work: Work, sums: Any) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_DFL)      # the parent speaks for all
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = (work, load_engine(work.engine).engine, sums)
+    _worker = (work, work.engine.load().engine, sums)
 
 
 def _end_with_parent() -> None:

@@ -23,7 +23,7 @@ class Decompressed(io.RawIOBase):
     """
 
     def __init__(self, raw: BinaryIO, path: Path, on_bytes: Callable[[bytes], Any] = len) -> None:
-        """`raw` should be buffered; `on_bytes` sees what is read of the file, as it lies on the disk: for a hash, or progress."""
+        """`raw` should be buffered; `on_bytes` sees what is read of it: for a hash, or progress."""
         self._raw, self._path, self._on_bytes = raw, path, on_bytes
         self._kind = path.suffix.removeprefix(".")
         self._frame: Any = None
