@@ -1,86 +1,153 @@
 """The exactness gate: an engine proves on hard texts that it does what its tokenizer does.
 
-An engine that is fast and wrong is worse than none: its ids would teach the model another language.
-The reference is the tokenizer's own library, document by document; what is checked here holds for it too.
+An engine that is fast and wrong is worse than none: its ids would teach the model another language.  The
+tokenizer's own library is the reference.  It must agree with itself; a faster engine must agree with it,
+id by id, on the hard texts, on the tokenizer's special tokens and on a sample of the input.  Where one
+does not, the next is tried, and the report says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_tools.tokenize.engines.libraries import Engine
+from data_tools.tokenize.columns import Spans, Texts, Tokens
+from data_tools.tokenize.engines.base import Engine
+from data_tools.tokenize.engines.load import Loaded
+from data_tools.tokenize.hard_texts import HARD_TEXTS, texts_about
 from megatron_heph.errors import RefusedError
-
-# What has broken tokenizers: runs, spaces, control and combining characters, other scripts, surrogate-pair
-# planes, numbers, code, and text that looks like a tokenizer's own notation.
-HARD_TEXTS = (
-    "a",
-    " ",
-    "  leading and trailing  ",
-    "\n\n\n\t\t  \n",
-    "\r\nlines\r\n",
-    "a" * 3000,
-    " " * 3000,
-    "-=" * 800,
-    "don't DON'T I'll we've",
-    "3.14159 1,000,000 0x1F 123456789012345678901234567890",
-    "\ufb01 \u212b \u00c5 e\u0301 \u00e9 \u200b\ufeff",
-    "日本語のテキスト 中文 한국어 العربية עברית ไทย हिन्दी",
-    "\U0001f642 \U0001f469\u200d\U0001f467 \U0001f3f3\ufe0f\u200d\U0001f308 \U0001f1e9\U0001f1ea",
-    "\x00\x01\x7f\x80\x9f\ufffd",
-    'def f(x: int) -> str:\n    return f"{x!r}"\n',
-    '{"name": "get_weather", "arguments": {"city": "Zürich"}}',
-    "▁ Ġ Ċ <0x0A> ##ing </w>",
-    "<s></s><unk><pad><|im_start|>system<|im_end|><|endoftext|>[INST][/INST]",
-)
 
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """How many texts were checked, and how many do not come back letter by letter (a normalizer's doing)."""
+    """What the gate saw.
 
+    Attributes:
+        engine: the name of the one that passed.
+        texts: how many were checked.
+        lossy: how many of them do not come back letter by letter (a normalizer's doing).
+        warnings: one line for each engine that was not exact, or that could not be loaded: to be shown.
+    """
+
+    engine: str
     texts: int
     lossy: int
+    warnings: tuple[str, ...]
 
 
-def check_engine(engine: Engine, special_tokens: str, sample: Iterable[str] = ()) -> GateReport:
-    """Checks an engine on the hard texts, on its own special tokens as text, and on a sample of the input.
+class _InexactError(Exception):
+    """An engine is not exact; its text says where."""
 
-    Raises RefusedError that names the text and both results at the first difference.
+
+def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
+    """The fastest engine that is exact on the hard texts and on `sample`, texts of the input.
+
+    Raises RefusedError if the reference contradicts itself, or if the engine that the user named is not
+    exact: it names the text, the position and both ids.
     """
-    texts = [*HARD_TEXTS, *(f"a{token}b {token}" for token in engine.special), *sample]
-    ids, lengths = engine.encode_batch(texts)
-    with_offsets, same_lengths, offsets = engine.encode_with_offsets(texts)
-    ends = np.cumsum(lengths)
-    lossy = 0
-    for index, (text, end, length) in enumerate(zip(texts, ends, lengths, strict=True)):
-        own = ids[end - length : end]
-        alone, _ = engine.encode_batch([text])
-        _same(own, alone, text, engine, "in a batch and alone")
-        _same(own, with_offsets[end - length : end], text, engine, "with and without offsets")
-        if length != same_lengths[index]:
-            _refuse(engine, text, f"{length} and {same_lengths[index]} tokens with and without offsets")
-        spans = offsets[end - length : end]
-        if length and (spans.min() < 0 or spans.max() > len(text) or (np.diff(spans[:, 0]) < 0).any()):
-            _refuse(engine, text, f"offsets outside of its {len(text)} characters, or out of order")
-        if length and not 0 <= own.min() <= own.max() < engine.vocab_size:
-            _refuse(engine, text, f"ids {own.min()} to {own.max()} in a vocabulary of {engine.vocab_size}")
-        if special_tokens == "text" and engine.eod_id in own:
-            _refuse(engine, text, f"the end-of-document token {engine.eod_token!r} out of ordinary text")
-        lossy += engine.decode(own.tolist()) != text
-    return GateReport(texts=len(texts), lossy=lossy)
+    texts = _join(Texts.of([*HARD_TEXTS, *texts_about(loaded.reference.special)]), sample)
+    try:
+        expected = _consistent(loaded.reference, texts, loaded)
+    except _InexactError as error:
+        raise RefusedError(
+            f"The library {loaded.reference.name} {loaded.reference.version} contradicts itself with the "
+            f"tokenizer {loaded.path}: {error}. Its ids cannot be trusted; use another version of "
+            f"{loaded.reference.name}, and report the tokenizer."
+        ) from error
+    warnings = []
+    for name in loaded.candidates:
+        engine = loaded.build(name)
+        if engine is None:
+            continue
+        try:
+            if engine is not loaded.reference:
+                _same(_consistent(engine, texts, loaded), expected, texts, loaded.reference.name)
+        except _InexactError as error:
+            warnings.append(_verdict(engine, loaded, error))
+            continue
+        strings, ids = texts.strings(), np.split(expected.ids, np.cumsum(expected.lengths)[:-1])
+        lossy = sum(
+            loaded.reference.decode(own.tolist()) != text for own, text in zip(ids, strings, strict=True)
+        )
+        return engine, GateReport(engine.name, len(texts), lossy, (*loaded.notes, *warnings))
+    raise RefusedError(warnings[0])
 
 
-def _same(first: np.ndarray, second: np.ndarray, text: str, engine: Engine, how: str) -> None:
-    if not np.array_equal(first, second):
-        _refuse(engine, text, f"{first[:8].tolist()}... and {second[:8].tolist()}... {how}")
+def _verdict(engine: Engine, loaded: Loaded, error: _InexactError) -> str:
+    text = f"The engine {engine.name} {engine.version} is not exact with the tokenizer {loaded.path}: {error}."
+    if loaded.required:
+        return (
+            f"{text} Its ids would mean other words to the model: use --engine auto, or --engine "
+            f"{loaded.reference.name}, the tokenizer's own library."
+        )
+    return f"{text} It is not used; the next in {', '.join(loaded.candidates)} is. Please report the tokenizer."
 
 
-def _refuse(engine: Engine, text: str, result: str) -> None:
-    raise RefusedError(
-        f"The engine {engine.name} is not exact with this tokenizer: {text[:40]!r} gives {result}. "
-        f"Its ids cannot be trusted; use another version of {engine.name}, and report the tokenizer."
-    )
+def _consistent(engine: Engine, texts: Texts, loaded: Loaded) -> Tokens:
+    """The ids of the texts, which are the same alone and with spans, in the vocabulary, and hold no end."""
+    try:
+        tokens = engine.encode(texts)
+        with_spans, spans = engine.encode_with_spans(texts)
+        alone = [engine.encode(texts.take([index])).ids.astype(np.int32) for index in range(len(texts))]
+    except Exception as error:     # of any library: the next engine may do it
+        raise _InexactError(f"it fails with {type(error).__name__} ({error})") from error
+    lengths = np.array([len(ids) for ids in alone], np.int64)
+    _same(Tokens(np.concatenate(alone), lengths), tokens, texts, "itself in a batch")
+    _same(with_spans, tokens, texts, "itself without spans")
+    _check_spans(spans, tokens, texts)
+    for index, ids in _documents(tokens):
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < engine.vocab_size:
+            raise _InexactError(
+                f"{_shown(texts, index)} gives the ids {ids.min()} to {ids.max()} in a vocabulary of "
+                f"{engine.vocab_size}"
+            )
+        if loaded.special_tokens == "text" and loaded.eod_id in ids:
+            raise _InexactError(
+                f"{_shown(texts, index)} gives the end-of-document token {loaded.eod_token!r} out of "
+                f"ordinary text"
+            )
+    return tokens
+
+
+def _check_spans(spans: Spans, tokens: Tokens, texts: Texts) -> None:
+    if len(spans) != len(tokens.ids):
+        raise _InexactError(f"it gives {len(spans)} spans for {len(tokens.ids)} tokens")
+    sizes = np.diff(texts.offsets)
+    for index, own in enumerate(np.split(spans, np.cumsum(tokens.lengths)[:-1])):
+        outside = len(own) and (own.min() < 0 or own.max() > sizes[index] or (own[:, 0] > own[:, 1]).any())
+        if outside or (np.diff(own[:, 0]) < 0).any():
+            raise _InexactError(f"{_shown(texts, index)} gives spans outside of its bytes, or out of order")
+
+
+def _same(found: Tokens, expected: Tokens, texts: Texts, whose: str) -> None:
+    """Raises _InexactError at the first difference in the first text that has one."""
+    if np.array_equal(found.lengths, expected.lengths) and np.array_equal(found.ids, expected.ids):
+        return
+    for (index, own), (_, right) in zip(_documents(found), _documents(expected), strict=True):
+        if np.array_equal(own, right):
+            continue
+        shorter = min(len(own), len(right))
+        differ = np.flatnonzero(own[:shorter] != right[:shorter])
+        at = int(differ[0]) if len(differ) else shorter
+        raise _InexactError(
+            f"{_shown(texts, index)}, token {at}: it gives {_id(own, at)}, and {whose} {_id(right, at)}"
+        )
+
+
+def _documents(tokens: Tokens) -> list[tuple[int, np.ndarray]]:
+    return list(enumerate(np.split(tokens.ids, np.cumsum(tokens.lengths)[:-1])))
+
+
+def _id(ids: np.ndarray, at: int) -> str:
+    return str(int(ids[at])) if at < len(ids) else "no more"
+
+
+def _shown(texts: Texts, index: int) -> str:
+    return f"text {index} ({texts.text_bytes(index)[:48].decode('utf-8', 'replace')!r})"
+
+
+def _join(first: Texts, second: Texts) -> Texts:
+    data = second.data[second.offsets[0] : second.offsets[-1]]
+    shifted = second.offsets[1:] - second.offsets[0] + first.offsets[-1]
+    return Texts(np.concatenate([first.data, data]), np.concatenate([first.offsets, shifted]))

@@ -1,67 +1,157 @@
-"""Which file of a tokenizer decides the ids, and a hash of what in it does."""
+"""Which file of a tokenizer decides the ids, what kind it is, and a hash of what in it does."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from megatron_heph.errors import InputError, RefusedError, nearest
 from megatron_heph.formats.manifest import Manifest
+from megatron_heph.formats.tiktoken_schemes import Scheme, megatron_scheme, scheme_of_ranks, tekken_scheme
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")     # the first one that is there
+# In a folder the first one that is there; a tokenizer.json is what most programs load.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "tekken*.json", "*.tiktoken")
 
 # Keys of tokenizer.json that never change the ids of a bare document.  Documents are encoded without
 # truncation, padding or the post-processor's template (its bos and eos), and ended by one eod of our own;
 # the decoder acts on the way back alone.
 _COSMETIC = ("version", "truncation", "padding", "post_processor", "decoder")
+_RANK_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFile:
+    """A tokenizer as it lies on the disk.
+
+    Attributes:
+        kind: "huggingface" (tokenizer.json), "sentencepiece" (.model), "tiktoken" (lines of ranks),
+            "tekken" (Mistral's JSON), or "megatron" (the JSON list of Megatron-LM's TikTokenizer).
+        data: all bytes of the file.
+        table: the parsed JSON; None where it is none.
+    """
+
+    path: Path
+    kind: str
+    data: bytes
+    table: Any = None
+
+    def scheme(self, asked: str | Scheme | None = None) -> Scheme | None:
+        """How ranks become ids; None for kinds that carry it all themselves.
+
+        `asked` is a name of `SCHEMES`, or a scheme of one's own (a "tekken" file carries its own).
+        Raises InputError if it is not known.
+        """
+        if isinstance(asked, Scheme):
+            return asked
+        if self.kind == "tiktoken":
+            return scheme_of_ranks(self.data, asked, self.path)
+        if asked is not None:
+            raise InputError(
+                f"--scheme is {asked!r}, but {self.path} is a {self.kind} tokenizer, which says itself how it "
+                f"cuts text: leave --scheme out (it is for tiktoken's files of ranks)."
+            )
+        if self.kind == "tekken":
+            return tekken_scheme(self.table, self.path)
+        return megatron_scheme() if self.kind == "megatron" else None
+
+    def hash(self, asked: str | Scheme | None = None) -> str:
+        """The sha256 (hex) of what decides the ids; see `tokenizer_hash`."""
+        if self.kind == "huggingface":
+            return _hash_table(self.table)
+        content = hashlib.sha256(self.data)
+        if self.kind in ("tiktoken", "megatron"):
+            scheme = self.scheme(asked)
+            assert scheme is not None, "files of ranks have a scheme"
+            content.update(scheme.digest().encode())
+        return content.hexdigest()
 
 
 def find_tokenizer_file(path: Path) -> Path:
-    """The tokenizer.json or tokenizer.model of a folder, or the file itself; InputError if there is none."""
+    """The file of a folder that decides the ids, or the file itself; InputError if there is none."""
     if path.is_dir():
-        for name in TOKENIZER_FILES:
-            if (path / name).is_file():
-                return path / name
+        for pattern in TOKENIZER_FILES:
+            found = sorted(file for file in path.glob(pattern) if file.is_file())
+            if len(found) > 1:
+                raise InputError(
+                    f"The folder {path} has several tokenizers: {', '.join(file.name for file in found)}. Give "
+                    f"--tokenizer one of these files."
+                )
+            if found:
+                return found[0]
         raise InputError(
-            f"The folder {path} has neither a tokenizer.json nor a tokenizer.model: give --tokenizer the "
-            f"folder of a model, or one of these files."
+            f"The folder {path} has neither a tokenizer.json nor a tokenizer.model, nor a tekken.json or "
+            f".tiktoken file: give --tokenizer the folder of a model, or one of these files."
         )
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
         near = nearest(path.name, [entry.name for entry in folder.iterdir()])
         raise InputError(f"There is no tokenizer at {path}; {near}")
-    if path.suffix not in (".json", ".model"):
+    # Mistral's sentencepiece models are named tokenizer.model.v1, ...model.v3
+    if path.suffix not in (".json", ".tiktoken") and ".model" not in path.suffixes:
         raise InputError(
-            f"{path} is no tokenizer that this program reads: it reads tokenizer.json (tokenizers) and "
-            f".model (sentencepiece)."
+            f"{path} is no tokenizer that this program reads: it reads tokenizer.json (tokenizers), .model "
+            f"(sentencepiece or tiktoken), tekken.json, and .tiktoken."
         )
     return path
 
 
-def tokenizer_hash(path: Path) -> str:
+def read_tokenizer_file(path: Path) -> TokenizerFile:
+    """Reads the tokenizer of a folder or file, and finds out what kind it is by what it holds.
+
+    Raises InputError if there is none or it is not readable.
+    """
+    file = find_tokenizer_file(path)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
+    if file.suffix != ".json":
+        return TokenizerFile(file, "tiktoken" if _RANK_LINE.match(data) else "sentencepiece", data)
+    table = _parse_json(data, file)
+    if isinstance(table, list) and table and isinstance(table[0], dict) and "token_bytes" in table[0]:
+        return TokenizerFile(file, "megatron", data, table)
+    if isinstance(table, dict) and isinstance(table.get("vocab"), list) and "config" in table:
+        return TokenizerFile(file, "tekken", data, table)
+    return TokenizerFile(file, "huggingface", data, _checked(table, file))
+
+
+def tokenizer_hash(path: Path, scheme: str | Scheme | None = None) -> str:
     """The sha256 (hex) of what decides the ids of a tokenizer, given by its folder or file.
 
-    Of a tokenizer.json that is its canonical JSON: keys sorted, `truncation`, `padding`, `post_processor`,
-    `decoder` and `version` dropped, and the forms made one that different versions of `tokenizers` write
-    for the same thing (merges as pairs, absent model options).  Of a sentencepiece model it is the file.
+    Of a tokenizer.json that is its content without `truncation`, `padding`, `post_processor`, `decoder`
+    and `version`, whatever the order of its keys, and with the forms made one that different versions of
+    `tokenizers` write for the same thing (merges as pairs, absent model options).  Of a sentencepiece
+    model or a Tekken file it is the file; of a file of ranks the file and its scheme.
 
     Raises InputError if there is no tokenizer or it is not readable.
     """
-    file = find_tokenizer_file(path)
-    if file.suffix == ".model":
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    canonical = json.dumps(_canonical(read_tokenizer_json(file)), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return read_tokenizer_file(path).hash(scheme)
 
 
 def read_tokenizer_json(file: Path) -> dict[str, Any]:
     """Reads a tokenizer.json; InputError if it is not one."""
+    return _checked(_parse_json(file.read_bytes(), file), file)
+
+
+def _parse_json(data: bytes, file: Path) -> Any:
     try:
-        table = json.loads(file.read_bytes())
+        with _no_collection():
+            return json.loads(data)
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}): copy the tokenizer again.") from error
+
+
+def _checked(table: Any, file: Path) -> dict[str, Any]:
     if not isinstance(table, dict) or not isinstance(table.get("model"), dict):
         raise InputError(
             f"{file} is not a tokenizer: it lacks the key 'model', which a tokenizer.json has. Give the "
@@ -70,16 +160,55 @@ def read_tokenizer_json(file: Path) -> dict[str, Any]:
     return table
 
 
-def _canonical(table: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in table.items() if key not in _COSMETIC}
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hundreds of thousands of new lists without a cycle: looking for cycles is a third of the work."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _hash_table(table: dict[str, Any]) -> str:
+    """Vocabulary and merges are hashed as runs of strings: as canonical JSON they take five times as long."""
+    rest = {key: value for key, value in table.items() if key not in _COSMETIC}
     # An option that is absent, null, false or "" is off in every model type; later versions write more.
     model = {key: value for key, value in table["model"].items() if not _is_off(value)}
-    merges = model.get("merges")
-    if isinstance(merges, list):
-        model["merges"] = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
-    kept["model"] = model
-    kept["added_tokens"] = sorted(table.get("added_tokens") or [], key=lambda token: token["id"])
-    return kept
+    digest = hashlib.sha256()
+    if isinstance(model.get("vocab"), dict):
+        _add_vocabulary(digest, model.pop("vocab"))
+    if isinstance(model.get("merges"), list):
+        _add_merges(digest, model.pop("merges"))
+    rest["model"] = model
+    rest["added_tokens"] = sorted(table.get("added_tokens") or [], key=lambda token: token["id"])
+    digest.update(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+    return digest.hexdigest()
+
+
+def _add_vocabulary(digest: Any, vocabulary: dict[str, int]) -> None:
+    ids = np.fromiter(vocabulary.values(), np.int64, len(vocabulary))
+    tokens: Sequence[str] = list(vocabulary)
+    if len(np.unique(ids)) < len(ids):      # two names of one id: their order in the file means nothing
+        tokens = sorted(tokens)
+    elif (np.diff(ids) < 0).any():
+        tokens = sorted(tokens, key=vocabulary.__getitem__)
+    digest.update(np.fromiter((vocabulary[token] for token in tokens), np.int64, len(tokens)).tobytes())
+    _add_strings(digest, tokens)
+
+
+def _add_merges(digest: Any, merges: list[Any]) -> None:
+    pairs = [merge.split(" ") for merge in merges] if merges and isinstance(merges[0], str) else merges
+    _add_strings(digest, list(chain.from_iterable(pairs)))
+
+
+def _add_strings(digest: Any, strings: Sequence[str]) -> None:
+    """Their number, their lengths and their characters: no two lists give the same bytes."""
+    digest.update(len(strings).to_bytes(8, "little"))
+    digest.update(np.fromiter(map(len, strings), np.int64, len(strings)).tobytes())
+    digest.update("".join(strings).encode("utf-8", "surrogatepass"))
 
 
 def _is_off(value: Any) -> bool:

@@ -1,0 +1,182 @@
+"""Loads a tokenizer: its own library as the reference, and what may be faster."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_tools.tokenize.engines.base import POLICIES, Engine, UnsupportedTokenizerError
+from data_tools.tokenize.engines.gigatoken_engine import GigatokenEngine
+from data_tools.tokenize.engines.huggingface import HuggingFaceEngine
+from data_tools.tokenize.engines.sentencepiece_engine import SentencePieceEngine
+from data_tools.tokenize.engines.tiktoken_engine import TiktokenEngine
+from data_tools.tokenize.engines.tiktoken_files import read_ranks
+from megatron_heph.errors import InputError, nearest
+from megatron_heph.formats.manifest import TokenizerInfo
+from megatron_heph.formats.tiktoken_schemes import Scheme
+from megatron_heph.formats.tokenizer import TokenizerFile, read_tokenizer_file
+
+ENGINES = ("auto", "native", "gigatoken", "tokenizers", "sentencepiece", "tiktoken")
+PRETRAINING_EOD = "<|endoftext|>"
+_GIGATOKEN_NOTE = "gigatoken is not installed: pip install 'megatron-heph[tokenize]' is several times faster here."
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A tokenizer, and the engines that may do it.
+
+    Attributes:
+        reference: the tokenizer's own library.
+        candidates: names of the engines to try, the fastest first; the reference is the last of them,
+            unless one engine was asked for.
+        required: the user named the engine: no other may take its place.
+        eod_id, eod_token: what ends a document.
+        hash: of what decides the ids.
+        notes: one line each, for the user: why a faster engine is not among the candidates.
+    """
+
+    path: Path
+    special_tokens: str
+    reference: Engine
+    candidates: tuple[str, ...]
+    required: bool
+    eod_id: int
+    eod_token: str
+    hash: str
+    notes: list[str] = field(default_factory=list)
+    _makers: dict[str, Callable[[], Engine]] = field(default_factory=dict)
+    _made: dict[str, Engine | None] = field(default_factory=dict)
+
+    def build(self, name: str) -> Engine | None:
+        """The engine of that name; None, and a note, if it lacks what this tokenizer needs.
+
+        Raises InputError instead of None if the user asked for that engine.
+        """
+        if name == self.reference.name:
+            return self.reference
+        if name not in self._made:
+            try:
+                self._made[name] = self._makers[name]()
+            except (UnsupportedTokenizerError, ImportError) as error:
+                if self.required:
+                    raise InputError(
+                        f"--engine {name} cannot do the tokenizer {self.path}: {error}. Use --engine auto, or "
+                        f"--engine {self.reference.name}, its own library."
+                    ) from error
+                self._made[name] = None
+                self.notes.append(f"The engine {name} cannot do {self.path.name}: {error}.")
+        return self._made[name]
+
+    @property
+    def engine(self) -> Engine:
+        """The fastest engine that loads; the gate may yet choose another."""
+        return next(engine for name in self.candidates if (engine := self.build(name)) is not None)
+
+
+def load_engine(
+    tokenizer: Path, *, special_tokens: str = "text", eod: str | None = None, engine: str = "auto",
+    scheme: str | Scheme | None = None,
+) -> Loaded:  # fmt: skip
+    """Loads the tokenizer of a folder or file.
+
+    `eod` names the special token that ends documents.  Without it that is `<|endoftext|>` where it is a
+    special token (also of chat models, whose eos ends a turn and not a document), and else the eos token.
+    `engine` is one of `ENGINES`; `scheme` says how a file of ranks is read (`SCHEMES`).
+
+    Raises InputError if the tokenizer, its token or the engine cannot be used.
+    """
+    if special_tokens not in POLICIES:
+        raise InputError(f"--special-tokens is {special_tokens!r}; it is one of {', '.join(POLICIES)}.")
+    if engine not in ENGINES:
+        raise InputError(f"--engine is {engine!r}; {nearest(engine, ENGINES)}")
+    file = read_tokenizer_file(tokenizer)
+    resolved = file.scheme(scheme)
+    reference, makers, eos = _engines(file, resolved, special_tokens)
+    notes = []
+    if "gigatoken" in makers and importlib.util.find_spec("gigatoken") is None:
+        notes.append(_GIGATOKEN_NOTE)
+        if engine != "gigatoken":      # asked for by name it is an error, in `build`
+            del makers["gigatoken"]
+    names = (*makers, reference.name)
+    if engine != "auto" and engine not in names:
+        raise InputError(
+            f"--engine is {engine}, but {file.path} is a {file.kind} tokenizer: for these there are "
+            f"{', '.join(names)}. Use --engine auto."
+        )
+    token = _choose_eod(reference.special, eod, eos, file.path)
+    return Loaded(
+        path=tokenizer, special_tokens=special_tokens, reference=reference,
+        candidates=names if engine == "auto" else (engine,), required=engine != "auto",
+        eod_id=reference.special[token], eod_token=token, hash=file.hash(resolved), notes=notes, _makers=makers,
+    )  # fmt: skip
+
+
+def tokenizer_info(loaded: Loaded) -> TokenizerInfo:
+    """What the manifest says of a loaded tokenizer."""
+    path = loaded.path.resolve()
+    return TokenizerInfo(
+        hash=loaded.hash,
+        name=path.name if path.is_dir() else f"{path.parent.name}/{path.name}",
+        vocab_size=loaded.reference.vocab_size,
+        eod_id=loaded.eod_id,
+        eod_token=loaded.eod_token,
+        special_tokens=loaded.special_tokens,
+    )
+
+
+def _engines(
+    file: TokenizerFile, scheme: Scheme | None, special_tokens: str
+) -> tuple[Engine, dict[str, Callable[[], Engine]], str | None]:
+    """The reference, how to make the faster ones (fastest first), and the eos token that the file names."""
+    makers: dict[str, Callable[[], Engine]]
+    if file.kind == "sentencepiece":
+        spm = SentencePieceEngine(file.path, special_tokens)
+        return spm, {"gigatoken": lambda: GigatokenEngine.from_sentencepiece(file, spm)}, spm.eos
+    if scheme is None:
+        hf = HuggingFaceEngine(file.path, file.table, special_tokens)
+        makers = {
+            "native": lambda: _native().from_tokenizer_json(file.table, special_tokens, hf),
+            "gigatoken": lambda: GigatokenEngine.from_tokenizer_json(file, special_tokens, hf),
+        }
+        return hf, makers, _eos_of_config(file.path.with_name("tokenizer_config.json"))
+    ranks, special = read_ranks(file, scheme), dict(scheme.special)
+    tik = TiktokenEngine(ranks, scheme, special_tokens)
+    make = lambda: _native().from_tiktoken(ranks, scheme.pattern, special, special_tokens, tik)  # noqa: E731
+    return tik, {"native": make}, scheme.eod
+
+
+def _native() -> Any:
+    from data_tools.tokenize.engines.native import NativeEngine
+
+    return NativeEngine
+
+
+def _choose_eod(special: dict[str, int], asked: str | None, eos: str | None, file: Path) -> str:
+    if asked is None:
+        asked = PRETRAINING_EOD if PRETRAINING_EOD in special else eos
+    if asked is None:
+        raise InputError(
+            f"{file} does not say which token ends a document: it has no {PRETRAINING_EOD}, and no "
+            f"eos_token stands in a tokenizer_config.json beside it. Name it with --eod; "
+            f"{nearest('</s>', special)}"
+        )
+    if asked not in special:
+        raise InputError(
+            f"{asked!r} is to end every document, but it is not a special token of {file}, so that ordinary "
+            f"text could hold it. Name another with --eod; {nearest(asked, special)}"
+        )
+    return asked
+
+
+def _eos_of_config(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    try:
+        eos = json.loads(path.read_bytes()).get("eos_token")
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path} is not a JSON object: copy the tokenizer again.") from error
+    return eos.get("content") if isinstance(eos, dict) else eos     # older files hold the whole AddedToken
