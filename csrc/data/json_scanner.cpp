@@ -82,7 +82,10 @@ JsonKind JsonScanner::skip_value(std::size_t depth) {
         if (outer == JsonKind::absent) outer = kind;
         if (kind == JsonKind::array || kind == JsonKind::object) {
             const bool object = kind == JsonKind::object;
-            if (level == max_depth) throw Malformed{"nested too deep: more than 1000 levels" + here()};
+            if (level == max_depth) {
+                --at_;  // to the bracket
+                throw Malformed{"nested too deep: more than 1000 levels" + here()};
+            }
             if (!take(object ? '}' : ']')) {
                 in_object_[level++] = object;
                 if (object) read_key();
