@@ -62,7 +62,7 @@ def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
             continue
         try:
             if engine is not loaded.reference:
-                _same(_consistent(engine, texts, loaded), expected, texts, loaded.reference.name)
+                _consistent(engine, texts, loaded, expected)
         except _InexactError as error:
             warnings.append(_verdict(engine, loaded, error))
             continue
@@ -84,12 +84,16 @@ def _verdict(engine: Engine, loaded: Loaded, error: _InexactError) -> str:
     return f"{text} It is not used; the next in {', '.join(loaded.candidates)} is. Please report the tokenizer."
 
 
-def _consistent(engine: Engine, texts: Texts, loaded: Loaded) -> Tokens:
-    """The ids of the texts, which are the same alone and with spans, in the vocabulary, and hold no end."""
+def _consistent(engine: Engine, texts: Texts, loaded: Loaded, expected: Tokens | None = None) -> Tokens:
+    """The ids of the texts: as `expected`, the same alone and with spans, in the vocabulary, without eod."""
     try:
         tokens = engine.encode(texts)
+        if expected is not None:
+            _same(tokens, expected, texts, loaded.reference.name)
         with_spans, spans = engine.encode_with_spans(texts)
         alone = [engine.encode(texts.take([index])).ids.astype(np.int32) for index in range(len(texts))]
+    except _InexactError:
+        raise
     except Exception as error:     # of any library: the next engine may do it
         raise _InexactError(f"it fails with {type(error).__name__} ({error})") from error
     lengths = np.array([len(ids) for ids in alone], np.int64)

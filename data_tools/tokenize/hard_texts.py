@@ -16,9 +16,12 @@ _SPACE_RUNS = [space * count for space in _SPACE_KINDS for count in (1, 2, 3, 7)
 _NOISE = b"".join(sha512(bytes([i])).digest() for i in range(48))  # 3 kB, the same everywhere
 _MARKS = "".join(chr(c) for c in range(0x300, 0x370))
 _UNASSIGNED = "".join(chr(c) for c in range(0x370, 0x1000) if unicodedata.category(chr(c)) == "Cn")
-# Letters, marks, numbers and signs of Unicode 15 to 17: libraries carry tables of different versions.
-_LATER = "a\u1c89b \U0001e4d0\U0001e4ec\U0001e4f0 \U00011f02\U00011f00\U00011f50 \U00031350\U000323af "
-_LATER += "\U00010d4a\U00010d69\U00010d40 \U0001f6dc \u0897 \ua7cb\ua7da \U00016ea0 \u20c1 \U000323b0"
+# Letters, marks, numbers and signs that Unicode 15, 16 and 17 added: libraries carry tables of different
+# versions, and then one sees a letter where another sees an unassigned code point.
+_LATER = (
+    "\u1c89\u0897\ua7cb\ua7da\u20c1\U00010d4a\U00010d69\U00010d40\U00011f02\U00011f00\U00011f50\U00016ea0\U00016d40"
+    "\U0001e4d0\U0001e4ec\U0001e4f0\U0001e5d0\U0001e5f1\U0001f6dc\U0001fae9\U0002ebf0\U00031350\U000323af\U000323b0"
+)
 _CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'\u017f", "'S", "'RE", "'Ll", "\u2019s", "\u2019LL")
 _CONTROL = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x200B, 0x200D, 0x2060, 0xFEFF, 0xFFFD, 0xFFFF]))
 
@@ -57,7 +60,7 @@ _UNICODE = (
     "\u1e9b\u0323 \u017f \u0130 \u0131 \u00df \u1e9e \uff21\uff22 \u00bc \u2126 \u03a9",
     "a" + "\u0301" * 40 + "b" + _MARKS,
     _CONTROL,
-    _LATER,
+    *(f"a{c}b{c}'s {c}1{c}2 !{c}.{c}\n{c}{c}" for c in _LATER),
     _UNASSIGNED + "\U000e0fff\U0010ffff\ue000\U000f0000",
     "\u0627\u0644\u0639\u0631\u0628\u064a\u0651\u0629 \u05e2\u05b4\u05d1\u05b0\u05e8\u05b4\u05d9\u05ea",
     "\u202eRTL\u202c \u200f \u0641\u0627\u0631\u0633\u06cc\u200c\u0627",

@@ -98,9 +98,13 @@ def load_engine(
     reference, makers, eos = _engines(file, resolved, special_tokens)
     notes = []
     if "gigatoken" in makers and importlib.util.find_spec("gigatoken") is None:
+        if engine == "gigatoken":
+            raise InputError(
+                f"--engine is gigatoken, which is not installed: pip install 'megatron-heph[tokenize]', or "
+                f"use --engine {reference.name}."
+            )
+        del makers["gigatoken"]
         notes.append(_GIGATOKEN_NOTE)
-        if engine != "gigatoken":      # asked for by name it is an error, in `build`
-            del makers["gigatoken"]
     names = (*makers, reference.name)
     if engine != "auto" and engine not in names:
         raise InputError(
