@@ -3,6 +3,7 @@
 
 #include "bind.h"
 #include "indexed_writer.h"
+#include "pair_merger.h"
 
 namespace py = pybind11;
 
@@ -18,6 +19,32 @@ void append(heph::IndexedWriter& writer, const Array<Id>& ids, const Array<std::
     const py::gil_scoped_release unlocked;
     writer.append(ids.data(), static_cast<std::size_t>(ids.size()), lengths.data(),
                   static_cast<std::size_t>(lengths.size()), end.value_or(heph::IndexedWriter::no_end));
+}
+
+// The bytes are a view that is released after the call: the buffer is used again.
+IndexedWriter::OnWrite to_on_write(const py::object& callback) {
+    if (callback.is_none()) return nullptr;
+    return [callback](const void* bytes, std::size_t size) {
+        const py::gil_scoped_acquire locked;
+        const py::memoryview view = py::memoryview::from_memory(bytes, static_cast<py::ssize_t>(size));
+        callback(view);
+        view.attr("release")();
+    };
+}
+
+std::unique_ptr<IndexedWriter> make_writer(std::string prefix, std::uint64_t vocab_size, std::size_t buffer_bytes,
+                                           const py::object& on_write) {
+    return std::make_unique<IndexedWriter>(std::move(prefix), vocab_size, buffer_bytes, to_on_write(on_write));
+}
+
+void merge_pairs(const std::vector<std::string>& prefixes, const std::string& target, const py::object& on_copied) {
+    const heph::OnCopied report = [&](std::uint64_t bytes) {
+        const py::gil_scoped_acquire locked;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // Ctrl-C ends a long merge
+        if (!on_copied.is_none()) on_copied(bytes);
+    };
+    const py::gil_scoped_release unlocked;
+    heph::merge_pairs(prefixes, target, report);
 }
 
 // OSError(errno, message, path), so that Python gives it the right subclass.
@@ -42,8 +69,9 @@ void bind_writer(py::module_& module) {
 
     py::class_<IndexedWriter>(module, "IndexedWriter",
                               "Streams token ids into `<prefix>.bin`, and writes `<prefix>.idx` on finalize.")
-        .def(py::init<std::string, std::uint64_t, std::size_t>(), py::arg("prefix"), py::arg("vocab_size"),
-             py::arg("buffer_bytes") = std::size_t{8} << 20)
+        .def(py::init(&make_writer), py::arg("prefix"), py::arg("vocab_size"),
+             py::arg("buffer_bytes") = std::size_t{8} << 20, py::arg("on_write") = py::none(),
+             "on_write(view) is called with every run of bytes of the .bin, in order; the view ends with the call.")
         .def("append", &append<std::uint32_t>, py::arg("ids").noconvert(), py::arg("lengths"), py::arg("end") = py::none(),
              "Appends documents: flat ids (uint16, int32, uint32 or int64), int64 lengths, and an end token each.")
         .def("append", &append<std::int32_t>, py::arg("ids").noconvert(), py::arg("lengths"), py::arg("end") = py::none())
@@ -59,6 +87,9 @@ void bind_writer(py::module_& module) {
              py::return_value_policy::reference)
         .def("__exit__", [](IndexedWriter& writer, const py::args&) { writer.abort(); },
              "Removes what was not finalized.");
+    module.def("merge_pairs", &merge_pairs, py::arg("prefixes"), py::arg("target"), py::arg("on_copied") = py::none(),
+               "Writes <target>.bin/.idx from the pairs of `prefixes`, in order; on_copied(bytes of .bin since the last "
+               "call).  ValueError for what is no pair or of another dtype, before anything is written.");
 }
 
 }  // namespace heph::bind

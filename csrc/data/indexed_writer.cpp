@@ -1,112 +1,36 @@
 #include "indexed_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 
 namespace heph {
 
 namespace {
 
-constexpr char kMagic[9] = {'M', 'M', 'I', 'D', 'I', 'D', 'X', '\0', '\0'};
-constexpr std::uint64_t kVersion = 1;
-constexpr std::uint8_t kCodeInt32 = 4;
-constexpr std::uint8_t kCodeUint16 = 8;
 constexpr std::uint64_t kUint16Limit = 65500;  // Megatron's rule: uint16 below it, int32 from it on
-
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the files are little-endian");
-
-void sync_folder(const std::string& path) {
-    const std::size_t slash = path.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) throw FileError("open the folder", folder, errno);
-    const int failed = ::fsync(fd) == 0 ? 0 : errno;
-    ::close(fd);
-    // Some network file systems cannot sync a folder and say so; the rename itself has been done.
-    if (failed != 0 && failed != EINVAL) throw FileError("sync the folder", folder, failed);
-}
-
-// Collects small writes: the index is three arrays, two of which are computed on the way out.
-class Batch {
-public:
-    explicit Batch(PartialFile& file) : file_(file) { bytes_.reserve(kBytes + 64); }
-    template <typename Value>
-    void put(Value value) {
-        const auto* raw = reinterpret_cast<const unsigned char*>(&value);
-        bytes_.insert(bytes_.end(), raw, raw + sizeof(Value));
-        if (bytes_.size() >= kBytes) flush();
-    }
-    void flush() {
-        file_.write(bytes_.data(), bytes_.size());
-        bytes_.clear();
-    }
-
-private:
-    static constexpr std::size_t kBytes = 1 << 20;
-    PartialFile& file_;
-    std::vector<unsigned char> bytes_;
-};
 
 }  // namespace
 
-FileError::FileError(std::string doing, std::string path, int number)
-    : std::runtime_error("cannot " + doing + ": " + std::strerror(number)), path_(std::move(path)), number_(number) {}
-
-PartialFile::PartialFile(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {
-    fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd_ < 0) throw FileError("create the file", partial_, errno);
-    pending_ = true;
-}
-
-PartialFile::~PartialFile() { discard(); }
-
-void PartialFile::write(const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const char*>(data);
-    while (size > 0) {
-        const ssize_t written = ::write(fd_, bytes, size);
-        if (written < 0) {
-            if (errno == EINTR) continue;
-            throw FileError("write the file", partial_, errno);
-        }
-        bytes += written;
-        size -= static_cast<std::size_t>(written);
-    }
-}
-
-void PartialFile::sync() {
-    if (::fsync(fd_) != 0) throw FileError("sync the file", partial_, errno);
-    // Network file systems report a full disk or quota only here.
-    const int failed = ::close(std::exchange(fd_, -1)) == 0 ? 0 : errno;
-    if (failed != 0) throw FileError("close the file", partial_, failed);
-}
-
-void PartialFile::publish() {
-    if (::rename(partial_.c_str(), path_.c_str()) != 0) throw FileError("rename the file", partial_, errno);
-    pending_ = false;
-}
-
-void PartialFile::discard() noexcept {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-    if (pending_) ::unlink(partial_.c_str());
-    pending_ = false;
-}
-
-IndexedWriter::IndexedWriter(std::string prefix, std::uint64_t vocab_size, std::size_t buffer_bytes)
+IndexedWriter::IndexedWriter(std::string prefix, std::uint64_t vocab_size, std::size_t buffer_bytes,
+                             OnWrite on_write)
     : prefix_(std::move(prefix)),
       vocab_size_(vocab_size),
       item_size_(vocab_size < kUint16Limit ? sizeof(std::uint16_t) : sizeof(std::int32_t)),
-      bin_(prefix_ + ".bin") {
+      bin_(prefix_ + ".bin"),
+      on_write_(std::move(on_write)) {
     if (vocab_size == 0 || vocab_size > static_cast<std::uint64_t>(std::numeric_limits<std::int32_t>::max())) {
         throw std::invalid_argument("a vocabulary has 1 to 2147483647 tokens, not " + std::to_string(vocab_size));
     }
     buffer_.resize(std::max<std::size_t>(buffer_bytes / 8 * 8, 8));  // whole tokens of either size
+}
+
+IndexedWriter::Turn::Turn(IndexedWriter& writer) : writer_(writer) {
+    if (writer.at_work_.exchange(true, std::memory_order_acquire)) {
+        throw std::runtime_error("the writer of " + writer.prefix_ + " is at work: in another thread, or in on_write");
+    }
 }
 
 void IndexedWriter::require_open() const {
@@ -138,6 +62,7 @@ void IndexedWriter::check_lengths(std::size_t id_count, const std::int64_t* leng
 template <typename Id>
 void IndexedWriter::append(const Id* ids, std::size_t id_count, const std::int64_t* lengths, std::size_t documents,
                            std::int64_t end) {
+    const Turn turn(*this);
     require_open();
     try {
         check_lengths(id_count, lengths, documents, end);
@@ -147,7 +72,7 @@ void IndexedWriter::append(const Id* ids, std::size_t id_count, const std::int64
             append_documents<std::int32_t>(ids, lengths, documents, end);
         }
     } catch (...) {
-        abort();  // part of this call may be written: the file is not to be trusted
+        discard();  // part of this call may be written: the file is not to be trusted
         throw;
     }
 }
@@ -194,16 +119,13 @@ void IndexedWriter::put(const Id* ids, std::size_t count) {
 
 void IndexedWriter::flush() {
     bin_.write(buffer_.data(), used_);
+    if (on_write_ && used_ > 0) on_write_(buffer_.data(), used_);
     used_ = 0;
 }
 
 void IndexedWriter::write_index(PartialFile& file) const {
-    Batch out(file);
-    for (const char letter : kMagic) out.put(letter);
-    out.put(kVersion);
-    out.put(item_size_ == sizeof(std::uint16_t) ? kCodeUint16 : kCodeInt32);
-    out.put(static_cast<std::uint64_t>(lengths_.size()));
-    out.put(static_cast<std::uint64_t>(lengths_.size() + 1));
+    IndexStream out(file);
+    out.put_header({item_size_, lengths_.size(), lengths_.size() + 1});
     for (const std::int32_t length : lengths_) out.put(length);
     std::int64_t pointer = 0;
     for (const std::int32_t length : lengths_) {
@@ -215,28 +137,27 @@ void IndexedWriter::write_index(PartialFile& file) const {
 }
 
 void IndexedWriter::finalize() {
+    const Turn turn(*this);
     require_open();
     try {
         flush();
         bin_.sync();
         PartialFile index(prefix_ + ".idx");
         write_index(index);
-        index.sync();
-        // An old index must not meet the new .bin, not even if the machine stops between the two renames.
-        if (::unlink(index.path().c_str()) != 0 && errno != ENOENT) {
-            throw FileError("remove the old file", index.path(), errno);
-        }
-        bin_.publish();
-        index.publish();
-        sync_folder(prefix_);
+        publish_pair(bin_, index);
         open_ = false;
     } catch (...) {
-        abort();
+        discard();
         throw;
     }
 }
 
-void IndexedWriter::abort() noexcept {
+void IndexedWriter::abort() {
+    const Turn turn(*this);
+    discard();
+}
+
+void IndexedWriter::discard() noexcept {
     open_ = false;
     bin_.discard();
 }

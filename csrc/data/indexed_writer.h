@@ -1,57 +1,32 @@
 // Streams token ids into Megatron's `.bin/.idx` pair.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "index_file.h"
+#include "partial_file.h"
+
 namespace heph {
-
-// A failed system call: what was being done, on which file, and errno.
-class FileError : public std::runtime_error {
-public:
-    FileError(std::string doing, std::string path, int number);
-    const std::string& path() const { return path_; }
-    int number() const { return number_; }
-
-private:
-    std::string path_;
-    int number_;
-};
-
-// A file that is written under `<path>.partial`, and takes its name when it is complete and on the disk.
-class PartialFile {
-public:
-    explicit PartialFile(std::string path);
-    ~PartialFile();
-    PartialFile(const PartialFile&) = delete;
-    PartialFile& operator=(const PartialFile&) = delete;
-
-    void write(const void* data, std::size_t size);
-    void sync();     // to the disk; no write may follow
-    void publish();  // rename over `path`; after sync
-    void discard() noexcept;
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-    std::string partial_;
-    int fd_ = -1;
-    bool pending_ = false;  // the .partial exists
-};
 
 // Writes `<prefix>.bin` as documents come, and `<prefix>.idx` at the end.
 //
 // Ids are checked against the vocabulary while they are narrowed: an id that would wrap around is an error
 // and never another token.  After an error nothing more is accepted, and the partial file is removed.
-// One thread at a time.
+// One thread at a time: a call while another one runs is an error, and changes nothing.
 class IndexedWriter {
 public:
     static constexpr std::int64_t no_end = -1;
 
-    IndexedWriter(std::string prefix, std::uint64_t vocab_size, std::size_t buffer_bytes);
+    // Is called with every run of bytes once it has been written to the `.bin`, in order.  What it throws ends
+    // the writing, as any error does.
+    using OnWrite = std::function<void(const void* bytes, std::size_t size)>;
+
+    IndexedWriter(std::string prefix, std::uint64_t vocab_size, std::size_t buffer_bytes, OnWrite on_write = nullptr);
 
     // Appends documents: `lengths[i]` ids each, one after the other in `ids`, and `end` after each of them
     // unless it is `no_end`.  Every document is one sequence.
@@ -60,14 +35,27 @@ public:
                 std::int64_t end);
 
     void finalize();
-    void abort() noexcept;
+    void abort();
 
     std::uint64_t tokens() const { return tokens_; }
     std::uint64_t documents() const { return lengths_.size(); }
     std::size_t item_size() const { return item_size_; }
 
 private:
+    // Marks the writer as at work; throws if it is.
+    class Turn {
+    public:
+        explicit Turn(IndexedWriter& writer);
+        ~Turn() { writer_.at_work_.store(false, std::memory_order_release); }
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+
+    private:
+        IndexedWriter& writer_;
+    };
+
     void require_open() const;
+    void discard() noexcept;
     void check_lengths(std::size_t id_count, const std::int64_t* lengths, std::size_t documents,
                        std::int64_t end) const;
     template <typename Token, typename Id>
@@ -81,11 +69,13 @@ private:
     std::uint64_t vocab_size_;
     std::size_t item_size_;
     PartialFile bin_;
+    OnWrite on_write_;
     std::vector<unsigned char> buffer_;
     std::size_t used_ = 0;               // bytes of buffer_ that wait to be written
     std::uint64_t tokens_ = 0;
     std::vector<std::int32_t> lengths_;  // 4 bytes per document is all that is kept in memory
     bool open_ = true;
+    std::atomic<bool> at_work_{false};
 };
 
 }  // namespace heph

@@ -5,4 +5,5 @@ PYBIND11_MODULE(_native, module) {
     module.doc() = "The parts of the data path that are worth C++: no torch, no CUDA.";
     heph::bind::bind_writer(module);
     heph::bind::bind_jsonl(module);
+    heph::bind::bind_bpe(module);
 }

@@ -40,7 +40,7 @@ class Texts:
         """The documents [start, stop) as Python strings."""
         stop = len(self) if stop is None else stop
         edges = self.offsets[start : stop + 1].tolist()
-        view = memoryview(np.ascontiguousarray(self.data))
+        view = memoryview(np.ascontiguousarray(self.data))      # type: ignore[arg-type]
         return [str(view[a:b], "utf-8") for a, b in pairwise(edges)]
 
     def take(self, documents: Sequence[int] | npt.NDArray[np.int64]) -> Texts:
@@ -70,3 +70,44 @@ class Tokens:
 
 Spans = npt.NDArray[np.int64]
 """int64 [tokens, 2]: the first and the stop byte of its document that each token covers."""
+
+Codes = tuple[list[str], npt.NDArray[np.int32]]
+"""Names, and for each document which of them it has: int32 [documents], -1 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The segments of those documents that have one without loss, in the order of the documents.
+
+    Attributes:
+        documents: int64 [segments], which document of the batch.
+        ends: int64 [segments], the byte of the document's text after the segment.
+        train: bool [segments], whether it carries loss.
+    """
+
+    documents: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    train: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no document: where it is in the content of its file, and why."""
+
+    byte: int
+    bytes: int
+    reason: str
+    excerpt: str     # of its beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some documents of one piece, in order, and the lines among them that are none."""
+
+    texts: Texts
+    characters: npt.NDArray[np.int64]      # [documents], code points
+    licenses: Codes
+    domains: Codes
+    sources: Codes
+    segments: Segments
+    bad: list[BadLine]

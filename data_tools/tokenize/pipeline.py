@@ -1,27 +1,42 @@
-"""From input files to a tokenized source: plan, shards, manifest; resumable at every shard."""
+"""From input files to a tokenized source: prepare, make shards, finish; resumable at every shard.
+
+`tokenize` does all three.  Apart, they serve executors that bring their own workers: any number of
+processes may `prepare` the same job and `make` some of its shards each, and one then calls `finish`.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
-from data_tools.tokenize.engines.libraries import load_engine, tokenizer_info
-from data_tools.tokenize.gate import check_engine
-from data_tools.tokenize.inputs import BLOCK_BYTES, Input, find_inputs, read_blocks
-from data_tools.tokenize.records import parse_record
-from data_tools.tokenize.shards import ShardPlan, plan_shards, shard_prefix
-from data_tools.tokenize.workers import Job, Progress, Task, make_shards
+import numpy as np
+
+from data_tools.tokenize.columns import Texts
+from data_tools.tokenize.engines.base import Engine
+from data_tools.tokenize.engines.load import tokenizer_info
+from data_tools.tokenize.gate import choose_engine
+from data_tools.tokenize.inputs import find_inputs
+from data_tools.tokenize.plan import ShardPlan, plan_shards
+from data_tools.tokenize.reading import BLOCK_BYTES, read_piece
+from data_tools.tokenize.shards import Settings, is_older, looks_finished
+from data_tools.tokenize.state import State
+from data_tools.tokenize.workers import EngineChoice, Progress, Task, Work, make_shards
 from megatron_heph.errors import InputError, nearest
 from megatron_heph.formats.document import DOMAINS
 from megatron_heph.formats.indexed import token_dtype
-from megatron_heph.formats.manifest import Manifest, ShardInfo, manifest_path, read_manifest
+from megatron_heph.formats.manifest import Manifest, ShardInfo, manifest_path
+from megatron_heph.formats.tiktoken_schemes import Scheme
 
 # Large enough that a terabyte is some thousand shards (each is two memory maps), small enough that a
 # machine that stops loses minutes.
 SHARD_BYTES = 256 << 20
-_SAMPLE = 32      # documents of the input that the gate sees
+_SAMPLE_BYTES, _SAMPLE_PLACES = 1 << 16, 4      # of the inputs that the gate sees: from so many places
+
+Warn = Callable[[str], None]
+Report = Callable[[Progress, int], None]
+"""Called with the sums so far and the bytes of all inputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,58 +44,148 @@ class Options:
     """How to tokenize; `heph tokenize` has the same names."""
 
     tokenizer: Path
+    scheme: str | Scheme | None = None  # pattern and special tokens of a bare tiktoken file
+    engine: str = "auto"
     special_tokens: str = "text"
     eod: str | None = None
+    append_eod: bool = True
+    vocab_size: int | None = None       # decides the dtype; None: the tokenizer's
     domain: str | None = None
     field: str = "text"
-    workers: int = 1
+    workers: int | None = None          # None: one for each core that this process may use
     shard_bytes: int = SHARD_BYTES      # of the inputs as they lie on the disk
+    max_bad_lines: int = 0
+    merge: bool = False
     block_bytes: int = BLOCK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Shards to make; every process that prepares it from the same inputs and options gets the same."""
+
+    options: Options
+    work: Work
+    engine: Engine
+    tasks: tuple[Task, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Of all inputs, as they lie on the disk."""
+        return sum(task.plan.bytes for task in self.tasks)
 
 
 def tokenize(
     arguments: Sequence[str],
     prefix: Path,
     options: Options,
-    report: Callable[[Progress, int], None] = lambda progress, total: None,
+    report: Report = lambda progress, total: None,
+    warn: Warn = lambda line: None,
 ) -> Manifest:
     """Tokenizes files, folders and patterns into `<prefix>-NNNNN.bin/.idx` and `<prefix>.manifest.json`.
 
     Shards that an earlier run finished with the same settings and the same inputs are kept.  The manifest
-    is written last.  `report` is called with the sums so far and the bytes of all inputs.
+    is written last.  `warn` is told what a person should know of the engine.
 
     Raises InputError for what the user can mend, RefusedError if the tokenizer's engine is not exact.
     """
     _check_options(options, prefix)
+    with State(prefix).locked():
+        job = prepare(arguments, prefix, options, warn)
+        make(job, range(len(job.tasks)), report)
+        return finish(job)
+
+
+def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn = lambda line: None) -> Job:
+    """Loads the tokenizer, proves its engine, and writes down which bytes become which shard.
+
+    Does nothing to shards that are there.  Raises as `tokenize` does.
+    """
+    _check_options(options, prefix)
     inputs = find_inputs(arguments)
-    engine = load_engine(options.tokenizer, special_tokens=options.special_tokens, eod=options.eod)
-    check_engine(engine, options.special_tokens, _sample(inputs, options))
-    settings = Manifest(
-        tokenizer=tokenizer_info(engine, options.tokenizer, options.special_tokens),
-        domain="", source="", field=options.field, dtype=token_dtype(engine.vocab_size).name, shards=(),
-    )  # fmt: skip
-    plans = plan_shards(prefix, inputs, options.shard_bytes)
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    earlier = _unfold(prefix, settings, plans)
-    tasks = [Task(plan, earlier.get(plan.prefix.name)) for plan in plans]
-    total = sum(file.bytes for file in inputs)
-    job = Job(options.tokenizer, settings, options.block_bytes)
-    shards = make_shards(tasks, job, engine, options.workers, lambda progress: report(progress, total))
+    state = State(prefix)
+    state.folder.mkdir(exist_ok=True)
+    recorded, finished, settings = state.recorded()
+    plans = plan_shards(prefix.name, inputs, options.shard_bytes, recorded)
+    choice = EngineChoice(
+        tokenizer=options.tokenizer, scheme=options.scheme, special_tokens=options.special_tokens,
+        eod=options.eod, engine=options.engine,
+    )  # fmt: skip
+    loaded = choice.load()
+    engine, gate = choose_engine(loaded, _sample(plans, options))
+    for line in gate.warnings:
+        warn(line)
+    vocab_size = options.vocab_size or engine.vocab_size
+    info = tokenizer_info(loaded)
+    if not options.append_eod:
+        info = replace(info, eod_id=None, eod_token="")
+    manifest = Manifest(
+        tokenizer=info, domain="", source="", field=options.field, dtype=token_dtype(vocab_size).name, shards=(),
+        engine=f"{engine.name} {engine.version}",
+    )  # fmt: skip
+    if settings is not None:
+        _check_same_settings(prefix, settings, manifest)
+    elif not recorded:
+        _check_nothing_foreign(prefix, plans)
+    touched = [plan.name for plan in plans if plan.name in finished and not _is_kept(plan, finished, prefix)]
+    state.begin(plans, manifest, touched)
+    work = Work(
+        prefix=prefix, engine=replace(choice, engine=engine.name), manifest=manifest,
+        settings=Settings(
+            field=options.field, vocab_size=vocab_size, eod_id=info.eod_id,
+            max_bad_lines=options.max_bad_lines, block_bytes=options.block_bytes,
+        ),
+    )  # fmt: skip
+    return Job(options, work, engine, tuple(Task(plan, finished.get(plan.name)) for plan in plans))
+
+
+def make(job: Job, indices: Iterable[int], report: Report = lambda progress, total: None) -> None:
+    """Makes some of the shards of a job (or finds them finished), with the workers of its options."""
+    tasks = [job.tasks[index] for index in indices]
+    total = sum(task.plan.bytes for task in tasks)
+    workers = job.options.workers or len(os.sched_getaffinity(0))
+    make_shards(tasks, job.work, job.engine, workers, lambda progress: report(progress, total))
+
+
+def finish(job: Job) -> Manifest:
+    """Writes the manifest, when all shards of the job are there; merges them where that is asked for.
+
+    Raises InputError that names the shards that are missing, and if documents of several domains or more
+    malformed lines were found than allowed.
+    """
+    state = State(job.work.prefix)
+    _, finished, _ = state.recorded()
+    missing = [task.plan.name for task in job.tasks if task.plan.name not in finished]
+    if missing:
+        raise InputError(
+            f"{job.work.prefix} is not finished: {len(missing)} of {len(job.tasks)} shards are not there "
+            f"({', '.join(missing[:3])}). Run the same command again."
+        )
+    shards = [finished[task.plan.name] for task in job.tasks]
+    _check_malformed(shards, job.options.max_bad_lines)
+    prefix = job.work.prefix
     manifest = replace(
-        settings, shards=tuple(shards),
-        domain=options.domain or _only("domain", (shard.domains for shard in shards)) or "",
+        job.work.manifest, shards=tuple(shards),
+        domain=job.options.domain or _only("domain", (shard.domains for shard in shards)) or "",
         source=_only("source", (shard.sources for shard in shards), several=prefix.name) or prefix.name,
     )  # fmt: skip
-    manifest.write(manifest_path(prefix))
-    _remove_shard_manifests(prefix, len(shards))
+    if job.options.merge and [shard.name for shard in shards] != [prefix.name]:
+        from data_tools.tokenize.merge import merge_source
+
+        manifest = merge_source(prefix, manifest)
+    state.finish(manifest)
     return manifest
 
 
 def _check_options(options: Options, prefix: Path) -> None:
-    if options.workers < 1:
-        raise InputError(f"--workers is {options.workers}; it is 1 or more, and at best the number of cores.")
-    if options.shard_bytes < 1:
-        raise InputError(f"--shard-bytes is {options.shard_bytes}; it is 1 or more (default {SHARD_BYTES}).")
+    for name, value, least in (
+        ("--workers", options.workers, 1),
+        ("--shard-bytes", options.shard_bytes, 1),
+        ("--max-bad-lines", options.max_bad_lines, 0),
+        ("--vocab-size", options.vocab_size, 1),
+    ):
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}; it is {least} or more.")
     if options.domain is not None and options.domain not in DOMAINS:
         raise InputError(f"--domain is {options.domain!r}; {nearest(options.domain, DOMAINS)}")
     if not prefix.name or prefix.is_dir():
@@ -90,62 +195,67 @@ def _check_options(options: Options, prefix: Path) -> None:
         )
 
 
-def _sample(inputs: Sequence[Input], options: Options) -> Iterable[str]:
-    """Texts from the beginning of the first input."""
-    for block in read_blocks(inputs[0].path, block_bytes=1 << 18):
-        for number, line in islice(block.lines(), _SAMPLE):
-            yield parse_record(line, options.field, f"{inputs[0].path}:{number}").text
-        return
+def _sample(plans: Sequence[ShardPlan], options: Options) -> Texts:
+    """Documents from some places of the inputs, spread evenly; malformed lines are left to the run."""
+    pieces = [piece for plan in plans for piece in plan.pieces]
+    picked = [pieces[i * len(pieces) // _SAMPLE_PLACES] for i in range(_SAMPLE_PLACES)]
+    texts: list[Texts] = []
+    for piece in dict.fromkeys(picked):
+        head = piece if piece.file.compressed or piece.file.parquet else replace(
+            piece, end=min(piece.end, piece.begin + _SAMPLE_BYTES)
+        )  # fmt: skip
+        batch = next(read_piece(head, options.field, block_bytes=_SAMPLE_BYTES), None)
+        if batch is not None:
+            count = int(np.searchsorted(batch.texts.offsets, 2 * _SAMPLE_BYTES, side="right")) - 1
+            texts.append(batch.texts.take(range(max(count, min(1, len(batch.texts))))))
+    return _joined(texts)
 
 
-def _unfold(prefix: Path, settings: Manifest, plans: Sequence[ShardPlan]) -> dict[str, ShardInfo]:
-    """What earlier runs finished, by shard name.
-
-    A manifest that covers several shards is taken apart into one per shard before any of them is
-    touched: at no time does a manifest describe files that are no longer so.
-    """
-    whole, single = manifest_path(prefix), f"{prefix.name}-[0-9][0-9][0-9][0-9][0-9].manifest.json"
-    paths = [whole] if whole.is_file() else sorted(prefix.parent.glob(single))
-    found = {}
-    for path in paths:
-        manifest = read_manifest(path)
-        _check_same_settings(path, manifest, settings)
-        found.update({info.name: info for info in manifest.shards})
-    _check_same_inputs(prefix, found, plans)
-    if whole.is_file():
-        for info in manifest.shards:
-            replace(manifest, shards=(info,)).write(manifest_path(prefix.with_name(info.name)))
-        whole.unlink()
-    return found
+def _joined(texts: Sequence[Texts]) -> Texts:
+    sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.offsets) for part in texts)])
+    return Texts(np.concatenate([np.empty(0, np.uint8), *(part.data for part in texts)]), np.cumsum(sizes))
 
 
-def _check_same_inputs(prefix: Path, found: dict[str, ShardInfo], plans: Sequence[ShardPlan]) -> None:
-    """Files may be added at the end, or have changed; others must not take the place of what is there."""
-    planned = {plan.prefix.name: [file.path.name for file in plan.inputs] for plan in plans}
-    for name, info in found.items():
-        old, new = [Path(file.path).name for file in info.inputs], planned.get(name, [])
-        if new[: len(old)] != old:
-            raise InputError(
-                f"{prefix} holds {name} of {', '.join(old)}, and now it would be of "
-                f"{', '.join(new) or 'nothing'}. It is not overwritten: give another -o, name the same "
-                f"inputs first and add new ones at the end, or remove {prefix}-* and "
-                f"{manifest_path(prefix).name} first."
-            )
+def _is_kept(plan: ShardPlan, finished: dict[str, ShardInfo], prefix: Path) -> bool:
+    return looks_finished(plan, finished[plan.name], prefix.parent) and is_older(plan, prefix.parent)
 
 
-def _check_same_settings(path: Path, manifest: Manifest, settings: Manifest) -> None:
-    for name, found, asked in (
-        ("tokenizer hash", manifest.tokenizer.hash, settings.tokenizer.hash),
-        ("special-token policy", manifest.tokenizer.special_tokens, settings.tokenizer.special_tokens),
-        ("end-of-document token", manifest.tokenizer.eod_token, settings.tokenizer.eod_token),
-        ("--field", manifest.field, settings.field),
+def _check_nothing_foreign(prefix: Path, plans: Sequence[ShardPlan]) -> None:
+    """A pair that no run of this program recorded is not overwritten."""
+    for plan in plans:
+        for suffix in (".bin", ".idx"):
+            path = prefix.with_name(plan.name + suffix)
+            if path.exists():
+                raise InputError(
+                    f"{path} is there, and no {manifest_path(prefix).name} says what it is: it is not "
+                    f"overwritten. Give another -o, or remove it first."
+                )
+
+
+def _check_same_settings(prefix: Path, found: Manifest, asked: Manifest) -> None:
+    for name, old, new in (
+        ("tokenizer hash", found.tokenizer.hash, asked.tokenizer.hash),
+        ("special-token policy", found.tokenizer.special_tokens, asked.tokenizer.special_tokens),
+        ("end-of-document token", found.tokenizer.eod_token, asked.tokenizer.eod_token),
+        ("dtype", found.dtype, asked.dtype),
+        ("--field", found.field, asked.field),
     ):
-        if found != asked:
+        if old != new:
             raise InputError(
-                f"{path} describes shards that were made with another {name}: {found!r}, and now it is "
-                f"{asked!r}. They are not overwritten: give another -o, or remove "
-                f"{path.parent / path.name.split('.')[0]}* first."
+                f"{prefix} holds shards that were made with another {name}: {old!r}, and now it is {new!r}. "
+                f"They are not overwritten: give another -o, or remove {prefix}-* and {prefix}.* first."
             )
+
+
+def _check_malformed(shards: Sequence[ShardInfo], limit: int) -> None:
+    malformed = sum(shard.malformed for shard in shards)
+    if malformed > limit:
+        worst = max(shards, key=lambda shard: shard.malformed)
+        raise InputError(
+            f"{malformed} lines are no documents, and --max-bad-lines is {limit}; most are in "
+            f"{worst.name}.quarantine.jsonl ({worst.malformed}), with file, byte and reason. Mend them, or run the "
+            f"same command with --max-bad-lines {malformed}: all shards are finished and kept."
+        )
 
 
 def _only(what: str, counts: Iterable[dict[str, int]], several: str | None = None) -> str | None:
@@ -158,8 +268,3 @@ def _only(what: str, counts: Iterable[dict[str, int]], several: str | None = Non
             f"quick)."
         )
     return several if len(names) > 1 else next(iter(names), None)
-
-
-def _remove_shard_manifests(prefix: Path, count: int) -> None:
-    for index in range(count):
-        manifest_path(shard_prefix(prefix, index)).unlink(missing_ok=True)

@@ -1,35 +1,41 @@
-"""One shard: blocks of lines, engine, writer, and a record of what it holds."""
+"""One shard: documents, engine, writer, and a record of what it holds."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import xxhash
 
-from data_tools.tokenize.engines.libraries import Engine
-from data_tools.tokenize.inputs import BLOCK_BYTES, Input, LineBlock, read_blocks
-from data_tools.tokenize.records import Record, parse_record, tokens_without_loss
+from data_tools.tokenize.columns import Batch, Codes, Segments, Texts
+from data_tools.tokenize.engines.base import Engine
+from data_tools.tokenize.masks import tokens_without_loss
+from data_tools.tokenize.plan import Piece, ShardPlan
+from data_tools.tokenize.quarantine import Quarantine
+from data_tools.tokenize.reading import BLOCK_BYTES, raw_bytes, read_piece
 from megatron_heph._native import IndexedWriter
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import IndexedShard
-from megatron_heph.formats.manifest import InputFile, ShardInfo
+from megatron_heph.formats.manifest import InputPiece, ShardInfo
 from megatron_heph.formats.mask import MaskWriter, mask_path, spans_of
 
 OnProgress = Callable[[int, int, int], None]
 """Called with the bytes read from the disk, the bytes of text and the tokens since the last call."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShardPlan:
-    """Which files, in order, become the shard `<prefix>-NNNNN`; it never depends on the number of workers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How documents become tokens, besides the engine; the same for all shards."""
 
-    prefix: Path
-    inputs: tuple[Input, ...]
+    field: str
+    vocab_size: int
+    eod_id: int | None
+    max_bad_lines: int = 0
+    block_bytes: int = BLOCK_BYTES
 
 
 @dataclass(slots=True)
@@ -42,144 +48,176 @@ class _Counts:
     domains: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
 
-    def add(self, records: Sequence[Record]) -> None:
-        self.documents += len(records)
-        self.characters += sum(len(record.text) for record in records)
-        self.utf8_bytes += sum(record.utf8_bytes for record in records)
-        self.licenses.update(record.license for record in records if record.license)
-        self.domains.update(record.domain for record in records if record.domain)
-        self.sources.update(record.source for record in records if record.source)
+    def add(self, batch: Batch, kept: npt.NDArray[np.bool_]) -> None:
+        self.documents += int(kept.sum())
+        self.empty += int((~kept).sum())
+        self.characters += int(batch.characters[kept].sum())
+        self.utf8_bytes += int(np.diff(batch.texts.offsets)[kept].sum())
+        for counter, codes in (
+            (self.licenses, batch.licenses), (self.domains, batch.domains), (self.sources, batch.sources),
+        ):  # fmt: skip
+            _count(counter, codes, kept)
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    """What one shard is written with."""
+class _Shard:
+    """A shard at work."""
 
-    engine: Engine
-    text_field: str
-    writer: IndexedWriter
-    mask: MaskWriter
-    counts: _Counts
+    def __init__(self, prefix: Path, engine: Engine, settings: Settings, on_progress: OnProgress) -> None:
+        self._engine, self._settings, self._on_progress = engine, settings, on_progress
+        self.checksum = xxhash.xxh3_128()
+        self.writer = IndexedWriter(str(prefix), settings.vocab_size, on_write=self.checksum.update)
+        self.mask = MaskWriter(mask_path(prefix))
+        self.bad = Quarantine(prefix, settings.max_bad_lines)
+        self.counts = _Counts()
 
+    def add_piece(self, piece: Piece) -> InputPiece:
+        digest, read = xxhash.xxh3_128(), 0
 
-def plan_shards(prefix: Path, inputs: Iterable[Input], shard_bytes: int) -> list[ShardPlan]:
-    """Groups whole files, in order, into shards of at least `shard_bytes` on the disk (but for the last)."""
-    groups: list[list[Input]] = []
-    size = shard_bytes
-    for file in inputs:
-        if size >= shard_bytes:
-            groups.append([])
-            size = 0
-        groups[-1].append(file)
-        size += file.bytes
-    return [ShardPlan(shard_prefix(prefix, index), tuple(group)) for index, group in enumerate(groups)]
+        def on_bytes(chunk: memoryview | bytes) -> None:
+            nonlocal read
+            digest.update(chunk)
+            read += len(chunk)
 
+        for batch in read_piece(piece, self._settings.field, on_bytes, self._settings.block_bytes):
+            tokens, size = self.writer.tokens, self.counts.utf8_bytes
+            self.bad.add(piece.file, batch.bad)
+            self._add(batch)
+            self._on_progress(read, self.counts.utf8_bytes - size, self.writer.tokens - tokens)
+            read = 0
+        self._on_progress(read, 0, 0)
+        return InputPiece(
+            path=piece.file.name, begin=piece.begin, end=piece.end, file_bytes=piece.file.bytes,
+            xxh3=digest.hexdigest(),
+        )  # fmt: skip
 
-def shard_prefix(prefix: Path, index: int) -> Path:
-    """`data/api`, 3 -> `data/api-00003`."""
-    return prefix.with_name(f"{prefix.name}-{index:05d}")
+    def _add(self, batch: Batch) -> None:
+        lengths = []
+        for start, stop, segments in _runs(batch.segments, len(batch.texts)):
+            lengths.append(self._add_run(_part(batch.texts, start, stop), segments))
+        self.counts.add(batch, np.concatenate([np.empty(0, np.int64), *lengths]) > 0)
 
-
-def is_finished(plan: ShardPlan, earlier: ShardInfo) -> bool:
-    """Whether an earlier run made this very shard: whole files, of inputs with the same bytes."""
-    sizes = [file.bytes for file in plan.inputs]
-    if sizes != [file.bytes for file in earlier.inputs]:
-        return False
-    try:
-        shard = IndexedShard(plan.prefix, deep=False)
-    except InputError:
-        return False
-    if len(shard.tokens) != earlier.tokens or mask_path(plan.prefix).is_file() != bool(earlier.mask_sha256):
-        return False
-    return [_file_sha256(file.path) for file in plan.inputs] == [file.sha256 for file in earlier.inputs]
+    def _add_run(self, texts: Texts, segments: Segments | None) -> npt.NDArray[np.int64]:
+        """Documents that all have segments, or none; offsets cost time, and most documents need none."""
+        start, end = self.writer.tokens, self._settings.eod_id
+        if segments is None:
+            tokens = self._engine.encode(texts)
+        else:
+            tokens, spans = self._engine.encode_with_spans(texts)
+            flags = tokens_without_loss(segments, tokens.lengths, spans, ends=end is not None)
+            self.mask.append(spans_of(flags, start))
+        kept = tokens.lengths[tokens.lengths > 0]      # a document without tokens would be a lone end
+        self.writer.append(tokens.ids, kept, end)
+        return tokens.lengths
 
 
 def write_shard(
-    plan: ShardPlan, engine: Engine, text_field: str, on_progress: OnProgress, block_bytes: int = BLOCK_BYTES
+    plan: ShardPlan, folder: Path, engine: Engine, settings: Settings, on_progress: OnProgress
 ) -> ShardInfo:
-    """Tokenizes the files of a plan into `<prefix>.bin/.idx` (and `.mask`).
+    """Tokenizes the pieces of a plan into `<name>.bin/.idx` (and `.mask`, and `.quarantine.jsonl`).
 
-    All three have names ending in `.partial` until they are complete.  Raises InputError that names file
-    and line for what cannot be read, and for a disk that does not take the result.
+    All have names ending in `.partial` until they are complete.  Raises InputError that names file and line
+    for what cannot be read, and for a disk that does not take the result.
     """
-    counts, inputs = _Counts(), []
+    prefix = folder / plan.name
     try:
-        with (
-            IndexedWriter(str(plan.prefix), engine.vocab_size) as writer,
-            MaskWriter(mask_path(plan.prefix)) as mask,
-        ):
-            out = _Output(engine, text_field, writer, mask, counts)
-            for file in plan.inputs:
-                inputs.append(_write_file(file, out, on_progress, block_bytes))
+        shard = _Shard(prefix, engine, settings, on_progress)
+        with shard.writer as writer, shard.mask as mask:
+            inputs = tuple(shard.add_piece(piece) for piece in plan.pieces)
+            shard.bad.finalize()
             has_mask = mask.finalize()      # before the pair: a pair is never seen without its mask
             writer.finalize()
-            return _describe(plan, inputs, counts, writer.tokens, mask.masked_tokens if has_mask else 0)
+            return _describe(prefix, inputs, shard, mask.masked_tokens if has_mask else 0)
     except OSError as error:
         raise InputError(
-            f"{error.filename or plan.prefix}: {error.strerror}. The shard was not written, the finished "
+            f"{error.filename or prefix}: {error.strerror}. The shard was not written, the finished "
             f"ones are kept: make room or mend the folder, and run the same command again."
         ) from error
 
 
-def _write_file(file: Input, out: _Output, on_progress: OnProgress, block_bytes: int) -> InputFile:
-    digest, read = hashlib.sha256(), 0
+def looks_finished(plan: ShardPlan, info: ShardInfo, folder: Path) -> bool:
+    """Whether the files of a shard are whole, and were made of these pieces of these files, by their sizes."""
+    pieces = [(piece.begin, piece.end, piece.file.bytes) for piece in plan.pieces]
+    if pieces != [(piece.begin, piece.end, piece.file_bytes) for piece in info.inputs]:
+        return False
+    try:
+        shard = IndexedShard(folder / plan.name, deep=False)
+    except InputError:
+        return False
+    has_mask = mask_path(shard.prefix).is_file()
+    return len(shard.tokens) == info.tokens and has_mask == bool(info.mask_xxh3)
 
-    def on_bytes(chunk: bytes) -> None:
-        nonlocal read
+
+def is_older(plan: ShardPlan, folder: Path) -> bool:
+    """Whether no input has been written since the shard was: make's rule, so that a rerun reads no terabytes."""
+    made = (folder / f"{plan.name}.idx").stat().st_mtime_ns
+    return all(piece.file.path.stat().st_mtime_ns <= made for piece in plan.pieces)
+
+
+def has_same_inputs(plan: ShardPlan, info: ShardInfo) -> bool:
+    """Whether the bytes of the inputs are those that the shard was made of; reads them."""
+    pairs = zip(plan.pieces, info.inputs, strict=True)
+    return all(piece_checksum(piece) == recorded.xxh3 for piece, recorded in pairs)
+
+
+def piece_checksum(piece: Piece) -> str:
+    """XXH3-128 (hex) of the bytes that `read_piece` reads."""
+    digest = xxhash.xxh3_128()
+    for chunk in raw_bytes(piece):
         digest.update(chunk)
-        read += len(chunk)
-        on_progress(len(chunk), 0, 0)
-
-    for block in read_blocks(file.path, on_bytes, block_bytes):
-        tokens, size = out.writer.tokens, out.counts.utf8_bytes
-        _write_block(block, file, out)
-        on_progress(0, out.counts.utf8_bytes - size, out.writer.tokens - tokens)
-    return InputFile(path=file.name, bytes=read, sha256=digest.hexdigest())
+    return digest.hexdigest()
 
 
-def _write_block(block: LineBlock, file: Input, out: _Output) -> None:
-    records = [parse_record(line, out.text_field, f"{file.path}:{number}") for number, line in block.lines()]
-    # Runs with and without segments, in order: offsets cost time, and most documents need none.
-    for segmented, run in groupby(records, key=lambda record: bool(record.segments)):
-        batch = list(run)
-        texts = [record.text for record in batch]
-        start = out.writer.tokens
-        if segmented:
-            ids, lengths, offsets = out.engine.encode_with_offsets(texts)
-            parts = zip(batch, np.split(offsets, np.cumsum(lengths)[:-1]), strict=True)
-            flags = [tokens_without_loss(record.segments, part) for record, part in parts if len(part)]
-            out.mask.append(spans_of(np.concatenate([np.empty(0, np.bool_), *flags]), start))
-        else:
-            ids, lengths = out.engine.encode_batch(texts)
-        kept = lengths > 0      # a document without tokens would be a lone end-of-document
-        out.writer.append(ids, lengths[kept], out.engine.eod_id)
-        out.counts.add([record for record, keep in zip(batch, kept, strict=True) if keep])
-        out.counts.empty += int((~kept).sum())
+def _runs(segments: Segments, documents: int) -> Iterator[tuple[int, int, Segments | None]]:
+    """(start, stop, segments) of runs of documents that all have segments (numbered from 0), or none."""
+    has = np.zeros(documents, np.bool_)
+    has[segments.documents] = True
+    edges = np.flatnonzero(np.diff(has, prepend=~has[:1], append=~has[-1:]))
+    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        if not has[start]:
+            yield start, stop, None
+            continue
+        a, b = np.searchsorted(segments.documents, (start, stop))
+        yield start, stop, Segments(segments.documents[a:b] - start, segments.ends[a:b], segments.train[a:b])
 
 
-def _describe(
-    plan: ShardPlan, inputs: list[InputFile], counts: _Counts, tokens: int, masked: int
-) -> ShardInfo:
-    bin_path, idx_path = (plan.prefix.with_name(plan.prefix.name + suffix) for suffix in (".bin", ".idx"))
+def _part(texts: Texts, start: int, stop: int) -> Texts:
+    edges = texts.offsets[start : stop + 1]
+    return Texts(texts.data[edges[0] : edges[-1]], edges - edges[0])
+
+
+def _count(counter: Counter[str], codes: Codes, kept: npt.NDArray[np.bool_]) -> None:
+    names, of_document = codes
+    if names:
+        numbers = np.bincount(of_document[kept & (of_document >= 0)], minlength=len(names)).tolist()
+        counter.update({name: number for name, number in zip(names, numbers, strict=True) if number})
+
+
+def _describe(prefix: Path, inputs: tuple[InputPiece, ...], shard: _Shard, masked: int) -> ShardInfo:
+    counts = shard.counts
     return ShardInfo(
-        name=plan.prefix.name,
-        inputs=tuple(inputs),
+        name=prefix.name,
+        inputs=inputs,
         documents=counts.documents,
-        tokens=tokens,
+        tokens=shard.writer.tokens,
         masked_tokens=masked,
         characters=counts.characters,
         utf8_bytes=counts.utf8_bytes,
         empty=counts.empty,
-        bin_bytes=bin_path.stat().st_size,
-        bin_sha256=_file_sha256(bin_path),
-        idx_sha256=_file_sha256(idx_path),
-        mask_sha256=_file_sha256(mask_path(plan.prefix)) if masked else "",
+        malformed=shard.bad.count,
+        bin_bytes=shard.writer.tokens * shard.writer.item_size,
+        bin_xxh3=shard.checksum.hexdigest(),
+        idx_xxh3=file_checksum(prefix.with_name(prefix.name + ".idx")),
+        mask_xxh3=file_checksum(mask_path(prefix)) if masked else "",
         licenses=dict(sorted(counts.licenses.items())),
         domains=dict(sorted(counts.domains.items())),
         sources=dict(sorted(counts.sources.items())),
     )
 
 
-def _file_sha256(path: Path) -> str:
+def file_checksum(path: Path) -> str:
+    """XXH3-128 (hex) of a file."""
+    digest = xxhash.xxh3_128()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -104,14 +104,14 @@ def _document(source: TokenizedSource, number: int, tokenizer: Path | None) -> d
 
 
 def _decode(source: TokenizedSource, ids: list[int], tokenizer: Path) -> str:
-    from data_tools.tokenize.engines.libraries import load_engine
+    from data_tools.tokenize.engines.load import load_engine
     from megatron_heph.formats.tokenizer import check_same_tokenizer, tokenizer_hash
 
     eod = None
     if source.manifest is not None:
         check_same_tokenizer(source.manifest, tokenizer_hash(tokenizer), prefix=source.prefix, base=tokenizer)
-        eod = source.manifest.tokenizer.eod_token
-    engine = load_engine(tokenizer, eod=eod)
+        eod = source.manifest.tokenizer.eod_token or None
+    engine = load_engine(tokenizer, eod=eod).reference
     if max(ids, default=0) >= engine.vocab_size:
         raise InputError(
             f"The document holds the id {max(ids)}, and {tokenizer} has {engine.vocab_size} tokens: "

@@ -22,16 +22,23 @@ _TERMINAL_SECONDS = 0.2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `heph tokenize`."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="file, folder or pattern of .jsonl, .jsonl.zst, .jsonl.gz"
+        "inputs", nargs="+", metavar="INPUT", help="file, folder or pattern of .jsonl, .jsonl.zst, .jsonl.gz, .parquet"
     )
     parser.add_argument(
-        "--tokenizer", type=Path, required=True, metavar="T", help="model folder, tokenizer.json or .model"
+        "--tokenizer",
+        type=Path,
+        required=True,
+        metavar="T",
+        help="model folder, tokenizer.json, sentencepiece .model, .tiktoken or Tekken file",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="PREFIX", help="first part of the files' names"
     )
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes; the result is the same for any number"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="how many work side by side, with the same result (default: the cores this process may use)",
     )
     parser.add_argument(
         "--special-tokens",
@@ -42,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eod", metavar="TOKEN", help="special token that ends a document (default: <|endoftext|>, else eos)"
     )
+    parser.add_argument("--no-eod", action="store_true", help="put no token between documents")
     parser.add_argument("--domain", metavar="D", help="agent, code or text (default: what the documents say)")
     parser.add_argument(
         "--field", default="text", metavar="KEY", help="key of the text in plain JSON lines (default: text)"
@@ -51,7 +59,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=256 << 20,
         metavar="N",
-        help="begin a new shard after this many bytes of input files (default: 256 MiB)",
+        help="bytes of input in a shard, and what a kill loses at most (default: 256 MiB)",
+    )
+    parser.add_argument(
+        "--max-bad-lines",
+        type=int,
+        default=0,
+        metavar="N",
+        help="set aside up to N lines that are no document, in PREFIX-*.quarantine.jsonl (default: 0)",
+    )
+    parser.add_argument(
+        "--merge", action="store_true", help="make one Megatron pair of the shards: PREFIX.bin and PREFIX.idx"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "native", "gigatoken", "tokenizers", "sentencepiece", "tiktoken"),
+        default="auto",
+        help="what encodes (default: the fastest that proves exact on this tokenizer and these inputs)",
+    )
+    parser.add_argument(
+        "--scheme", metavar="S", help="pattern and special tokens of a bare .tiktoken file, such as llama3"
     )
     parser.add_argument("--json", action="store_true", help="print the manifest's totals as JSON")
 
@@ -61,12 +88,13 @@ def run(args: argparse.Namespace) -> int:
     from data_tools.tokenize.pipeline import Options, tokenize
 
     options = Options(
-        tokenizer=args.tokenizer, special_tokens=args.special_tokens, eod=args.eod, domain=args.domain,
-        field=args.field, workers=args.workers, shard_bytes=args.shard_bytes,
+        tokenizer=args.tokenizer, scheme=args.scheme, engine=args.engine, special_tokens=args.special_tokens,
+        eod=args.eod, append_eod=not args.no_eod, domain=args.domain, field=args.field, workers=args.workers,
+        shard_bytes=args.shard_bytes, max_bad_lines=args.max_bad_lines, merge=args.merge,
     )  # fmt: skip
     line = _ProgressLine()
     try:
-        manifest = tokenize(args.inputs, args.output, options, line.show)
+        manifest = tokenize(args.inputs, args.output, options, line.show, line.warn)
     finally:
         line.end()
     if args.json:
@@ -80,7 +108,7 @@ class _ProgressLine:
     """One line that is rewritten on a terminal; a line every ten seconds elsewhere."""
 
     def __init__(self) -> None:
-        self.begin = time.monotonic()
+        self.begin = self._started = time.monotonic()
         self.text_bytes = 0
         self._terminal = sys.stderr.isatty()
         self._next = self.begin + (0 if self._terminal else _PLAIN_SECONDS)
@@ -88,19 +116,27 @@ class _ProgressLine:
     def show(self, progress: Progress, total: int) -> None:
         self.text_bytes = progress.text_bytes
         now = time.monotonic()
+        if progress.disk_bytes == 0:
+            self._started = now      # what comes before the first byte says nothing about the rest
         if now < self._next:
             return
         self._next = now + (_TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS)
-        share = progress.disk_bytes / total if total else 1.0
-        left = (now - self.begin) * (1 - share) / share if share else 0.0
+        done = progress.kept_bytes + progress.disk_bytes
+        rate = progress.disk_bytes / max(now - self._started, 1e-3)
+        left = _duration((total - done) / rate) + " left" if rate else "reading"
+        share = done / total if total else 1.0
         text = (
-            f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  "
-            f"{_duration(left)} left"
+            f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  {left}"
         )
         if self._terminal:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         else:
             print(text, file=sys.stderr, flush=True)
+
+    def warn(self, line: str) -> None:
+        """Says a thing that stays on the screen."""
+        self.end()
+        print(f"heph tokenize: {line}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._terminal:
@@ -110,7 +146,7 @@ class _ProgressLine:
         return time.monotonic() - self.begin
 
     def megabytes_per_second(self) -> float:
-        return self.text_bytes / 1e6 / max(self.seconds(), 1e-3)
+        return self.text_bytes / 1e6 / max(time.monotonic() - self._started, 1e-3)
 
 
 def _duration(seconds: float) -> str:
@@ -130,17 +166,19 @@ def _table(prefix: Path, manifest: Manifest, line: _ProgressLine) -> str:
     info = manifest.tokenizer
     speed = f"{line.megabytes_per_second():.1f} MB/s" if line.text_bytes else "all shards were there"
     per_token = manifest.utf8_bytes / max(manifest.tokens, 1)
-    left_out = f" ({manifest.empty:,} empty ones left out)" if manifest.empty else ""
-    ending = f"{info.eod_token} ({info.eod_id}); special tokens in the text: {info.special_tokens}"
+    left_out = [f"{manifest.empty:,} empty ones"] * bool(manifest.empty)
+    left_out += [f"{manifest.malformed:,} malformed lines"] * bool(manifest.malformed)
+    ending = f"with {info.eod_token} ({info.eod_id})" if info.eod_token else "with nothing"
     rows = {
         "source": f"{prefix} ({len(manifest.shards)} shards, {manifest.dtype})",
-        "documents": f"{manifest.documents:,}{left_out}",
+        "documents": f"{manifest.documents:,}" + (f" (left out: {', '.join(left_out)})" if left_out else ""),
         "tokens": f"{manifest.tokens:,} ({manifest.masked_tokens:,} without loss)",
         "text": f"{manifest.utf8_bytes:,} bytes, {per_token:.2f} per token",
         "domain": manifest.domain or "not said (--domain)",
         "licenses": ", ".join(f"{name} {n:,}" for name, n in manifest.licenses.items()) or "not said",
         "tokenizer": f"{info.name}, hash {info.hash[:16]}, {info.vocab_size:,} tokens",
-        "documents end": f"with {ending}",
+        "documents end": f"{ending}; special tokens in the text: {info.special_tokens}",
+        "engine": f"{manifest.engine}, checked against the tokenizer's own",
         "time": f"{_duration(line.seconds())} ({speed})",
     }
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())

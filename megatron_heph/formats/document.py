@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from megatron_heph.errors import InputError
+from megatron_heph.formats.compressed import COMPRESSED, Decompressed
 
 DOMAINS = ("agent", "code", "text")
 
@@ -98,53 +99,16 @@ def _problem(row: Any) -> str | None:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields (line number from 1, line without newline) of a `.jsonl` or `.jsonl.zst` file; skips empty lines.
+    """Yields (line number from 1, line without newline) of a `.jsonl(.zst|.gz)` file; skips empty lines.
 
     Raises InputError for a file that is missing, damaged or cut short.
     """
     try:
         with path.open("rb") as raw:
-            yield from _numbered(io.BufferedReader(_Zstd(raw, path), 1 << 20) if path.suffix == ".zst" else raw)
+            stream = io.BufferedReader(Decompressed(raw, path), 1 << 20) if path.suffix in COMPRESSED else raw
+            yield from _numbered(stream)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-class _Zstd(io.RawIOBase):
-    """The content of a zstd file, frame after frame.
-
-    zstandard's own stream reader takes a file that is cut short for a complete one.
-    """
-
-    def __init__(self, raw: BinaryIO, path: Path) -> None:
-        self._raw, self._path = raw, path
-        self._frame: Any = None
-        self._ready = b""                   # decompressed, not yet handed out
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready and (chunk := self._raw.read(1 << 16)):
-            self._ready = self._decompress(chunk)
-        if not self._ready and self._frame is not None and not self._frame.eof:
-            raise InputError(f"{self._path} is cut short: its last zstd frame has no end. Copy or write it anew.")
-        count = min(len(buffer), len(self._ready))
-        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
-        return count
-
-    def _decompress(self, chunk: bytes) -> bytes:
-        import zstandard
-
-        parts = []
-        while chunk:
-            if self._frame is None or self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            try:
-                parts.append(self._frame.decompress(chunk))
-            except zstandard.ZstdError as error:
-                raise InputError(f"{self._path} is damaged, or is not zstd: {error}. Write it anew.") from error
-            chunk = self._frame.unused_data if self._frame.eof else b""
-        return b"".join(parts)
 
 
 def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -130,7 +130,7 @@ def _open_shard(folder: Path, info: ShardInfo, manifest: Manifest, deep: bool) -
             f"{expected[0]} in {expected[1]}: the shard belongs to another source. Copy it again, or run "
             f"`heph tokenize` again."
         )
-    if info.mask_sha256 and not mask_path(shard.prefix).is_file():
+    if info.mask_xxh3 and not mask_path(shard.prefix).is_file():
         raise InputError(
             f"There is no {mask_path(shard.prefix)}, and the manifest says that {info.masked_tokens} tokens "
             f"of this shard carry no loss: copy it beside {shard.bin_path.name}, or run `heph tokenize` "

@@ -15,7 +15,7 @@ from typing import Any
 from megatron_heph.errors import InputError
 from megatron_heph.formats.toml_tree import build
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,36 +25,45 @@ class TokenizerInfo:
     hash: str                 # megatron_heph.formats.tokenizer.tokenizer_hash
     name: str                 # the name of the folder or file, for people
     vocab_size: int           # largest id + 1, added tokens included
-    eod_id: int               # ends every document
-    eod_token: str
+    eod_id: int | None        # ends every document; None where nothing does
+    eod_token: str            # "" where nothing ends a document
     special_tokens: str       # "text": a literal special token is ordinary text; "parse": it is the token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputFile:
-    """A file that was tokenized, as it lies on the disk (compressed, where it is)."""
+class InputPiece:
+    """A range of an input file, as it lies on the disk (compressed, where it is).
+
+    It holds the lines (of Parquet, the row groups) that begin in [begin, end); a compressed file is never cut.
+    """
 
     path: str                 # relative, or the name alone: never a path of one machine
-    bytes: int
-    sha256: str
+    begin: int                # in bytes
+    end: int
+    file_bytes: int           # size of the whole file
+    xxh3: str                 # XXH3-128 (hex) of the bytes that were read, over the end to that of the last line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardInfo:
-    """One `.bin/.idx` pair (and its `.mask`), and the inputs it holds, in order."""
+    """One `.bin/.idx` pair (and its `.mask`), and the inputs it holds, in order.
+
+    Malformed lines that the user allowed are in `<name>.quarantine.jsonl`.  Checksums are XXH3-128, in hex.
+    """
 
     name: str                 # file name without suffix, beside the manifest
-    inputs: tuple[InputFile, ...]
+    inputs: tuple[InputPiece, ...]
     documents: int
-    tokens: int               # with one end-of-document token per document
+    tokens: int               # with the end-of-document tokens
     masked_tokens: int        # tokens without loss; 0 where there is no .mask
     characters: int
     utf8_bytes: int
     empty: int                # documents without text or tokens, left out
+    malformed: int = 0        # lines that are no document, left out
     bin_bytes: int
-    bin_sha256: str
-    idx_sha256: str
-    mask_sha256: str = ""     # empty where there is no .mask
+    bin_xxh3: str
+    idx_xxh3: str
+    mask_xxh3: str = ""       # empty where there is no .mask
     licenses: dict[str, int] = field(default_factory=dict)    # documents per licence
     domains: dict[str, int] = field(default_factory=dict)     # documents per domain, where the lines say it
     sources: dict[str, int] = field(default_factory=dict)     # documents per source, where the lines say it
@@ -70,10 +79,11 @@ class Manifest:
     field: str                # the key of the text in lines that are not Documents
     dtype: str                # "uint16" or "int32"
     shards: tuple[ShardInfo, ...]
+    engine: str = ""          # library and version that made the ids, checked against the tokenizer's own
     format_version: int = FORMAT_VERSION
 
     @property
-    def inputs(self) -> tuple[InputFile, ...]:
+    def inputs(self) -> tuple[InputPiece, ...]:
         """All inputs in order."""
         return tuple(file for shard in self.shards for file in shard.inputs)
 
@@ -98,6 +108,11 @@ class Manifest:
         return sum(shard.empty for shard in self.shards)
 
     @property
+    def malformed(self) -> int:
+        """Lines left out, as they are no document."""
+        return sum(shard.malformed for shard in self.shards)
+
+    @property
     def characters(self) -> int:
         """Unicode code points of text in all shards."""
         return sum(shard.characters for shard in self.shards)
@@ -114,7 +129,9 @@ class Manifest:
 
     def totals(self) -> dict[str, Any]:
         """The sums that the file repeats for people and other programs."""
-        names = ("documents", "tokens", "masked_tokens", "empty", "characters", "utf8_bytes", "licenses")
+        names = (
+            "documents", "tokens", "masked_tokens", "empty", "malformed", "characters", "utf8_bytes", "licenses",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -150,10 +149,9 @@ def write_manifested(prefix: Path) -> Path:
     rows = [np.arange(100) % tiny.VOCAB for _ in range(5)]
     shard = prefix.with_name(prefix.name + "-00000")
     tiny.write_pair(shard, rows)
-    bin_path = shard.with_name(shard.name + ".bin")
     info = ShardInfo(
         name=shard.name, inputs=(), documents=5, tokens=500, masked_tokens=0, characters=0, utf8_bytes=0, empty=0,
-        bin_bytes=1000, bin_sha256=hashlib.sha256(bin_path.read_bytes()).hexdigest(), idx_sha256="0" * 64,
+        bin_bytes=1000, bin_xxh3="0" * 32, idx_xxh3="0" * 64,
     )  # fmt: skip
     tokenizer = TokenizerInfo(
         hash="2" * 64, name="other", vocab_size=tiny.VOCAB, eod_id=0, eod_token="<eod>", special_tokens="text"

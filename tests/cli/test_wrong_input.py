@@ -17,7 +17,7 @@ from support.processes import heph
 from support.recipes import fake_base
 
 from megatron_heph.cli.main import main
-from megatron_heph.formats.manifest import InputFile, Manifest, ShardInfo, TokenizerInfo, manifest_path
+from megatron_heph.formats.manifest import InputPiece, Manifest, ShardInfo, TokenizerInfo, manifest_path
 
 
 @dataclass
@@ -150,9 +150,10 @@ def test_a_source_of_another_tokenizer(bench: Bench, capsys: pytest.CaptureFixtu
     for suffix in (".bin", ".idx"):
         shutil.move(f"{bench.code}{suffix}", f"{bench.code}-00000{suffix}")
     shard = ShardInfo(
-        name="code-00000", inputs=(InputFile(path="corpus/code.jsonl.zst", bytes=1, sha256="c"),), documents=25,
-        tokens=tokens, masked_tokens=0, characters=1, utf8_bytes=1, empty=0, bin_bytes=2 * tokens, bin_sha256="d",
-        idx_sha256="e",
+        name="code-00000", documents=25,
+        inputs=(InputPiece(path="corpus/code.jsonl.zst", begin=0, end=1, file_bytes=1, xxh3="c"),),
+        tokens=tokens, masked_tokens=0, characters=1, utf8_bytes=1, empty=0, bin_bytes=2 * tokens, bin_xxh3="d",
+        idx_xxh3="e",
     )  # fmt: skip
     tokenizer = TokenizerInfo(
         hash="a" * 64, name="another", vocab_size=300, eod_id=0, eod_token="<eod>", special_tokens="text"

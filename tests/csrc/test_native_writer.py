@@ -136,3 +136,51 @@ def test_split_lines_finds_what_splitlines_finds():
     assert len(split_lines(b"", last=True)[0]) == 0
     with pytest.raises(ValueError, match="contiguous"):
         split_lines(memoryview(b"abcdef")[::2])
+
+
+def test_on_write_sees_the_bytes_of_the_file_in_order(tmp_path):
+    seen = []
+    documents = _documents(70000)
+    _write(tmp_path / "a", documents, 70000, buffer_bytes=64, on_write=lambda view: seen.append(bytes(view)))
+    assert b"".join(seen) == (tmp_path / "a.bin").read_bytes()
+    assert len(seen) > 2 and all(seen)
+    with IndexedWriter(str(tmp_path / "empty"), 10, on_write=seen.clear) as writer:
+        writer.finalize()  # no byte, no call
+
+
+def test_what_on_write_raises_ends_the_writing(tmp_path):
+    def fail(view):
+        raise LookupError(len(view))
+
+    writer = IndexedWriter(str(tmp_path / "a"), 10, buffer_bytes=8, on_write=fail)
+    with pytest.raises(LookupError, match="8"):
+        writer.append(np.ones(100, np.int32), np.array([100]))
+    assert not list(tmp_path.iterdir())
+    writer = IndexedWriter(str(tmp_path / "b"), 10, on_write=fail)
+    writer.append(np.ones(3, np.int32), np.array([3]))
+    with pytest.raises(LookupError, match="6"):
+        writer.finalize()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_view_ends_with_the_call(tmp_path):
+    kept = []
+    with IndexedWriter(str(tmp_path / "a"), 10, on_write=kept.append) as writer:
+        writer.append(np.ones(3, np.int32), np.array([3]))
+        writer.finalize()
+    with pytest.raises(ValueError, match="released"):
+        bytes(kept[0])
+
+
+def test_a_call_inside_of_on_write_is_refused(tmp_path):
+    caught = []
+
+    def call(view):
+        with pytest.raises(RuntimeError, match="at work") as error:
+            writer.append(np.ones(1, np.int32), np.array([1]))
+        caught.append(error)
+
+    with IndexedWriter(str(tmp_path / "a"), 10, on_write=call) as writer:
+        writer.append(np.ones(3, np.int32), np.array([3]))
+        writer.finalize()
+    assert caught and np.fromfile(tmp_path / "a.bin", np.uint16).tolist() == [1, 1, 1]

@@ -10,7 +10,7 @@ from megatron_heph._native import IndexedWriter
 from megatron_heph.errors import InputError, RefusedError
 from megatron_heph.formats.indexed import IndexedShard, TokenizedSource
 from megatron_heph.formats.manifest import (
-    InputFile,
+    InputPiece,
     Manifest,
     ShardInfo,
     TokenizerInfo,
@@ -35,7 +35,7 @@ def _pair(prefix, documents, vocab=1000):
 def _info(name, tokens, documents, **more):
     return ShardInfo(
         name=name,
-        inputs=(InputFile(path=f"{name}.jsonl", bytes=1, sha256="0"),),
+        inputs=(InputPiece(path=f"{name}.jsonl", begin=0, end=1, file_bytes=1, xxh3="0"),),
         documents=documents,
         tokens=tokens,
         masked_tokens=0,
@@ -43,8 +43,8 @@ def _info(name, tokens, documents, **more):
         utf8_bytes=9,
         empty=0,
         bin_bytes=2 * tokens,
-        bin_sha256="0",
-        idx_sha256="0",
+        bin_xxh3="0",
+        idx_xxh3="0",
         licenses={"MIT": documents},
         **more,
     )
@@ -186,8 +186,8 @@ def test_manifest_survives_the_disk_and_notices_edits(tmp_path):
     path.write_text(text.replace('"tokens": 10', '"tokens": 11'))
     with pytest.raises(InputError, match=r"contradicts itself.*'tokens': 13.*'tokens': 14"):
         read_manifest(path)
-    path.write_text(text.replace('"format_version": 1', '"format_version": 9'))
-    with pytest.raises(InputError, match=r"format_version 9, and this program reads 1"):
+    path.write_text(text.replace('"format_version": 2', '"format_version": 9'))
+    with pytest.raises(InputError, match=r"format_version 9, and this program reads 2"):
         read_manifest(path)
     path.write_text(text.replace('"domain"', '"domane"'))
     with pytest.raises(InputError, match=r"domane: did you mean 'domain'"):
@@ -238,7 +238,7 @@ def test_mask_is_read_with_the_source_and_missed_where_it_was(source):
     with MaskWriter(mask_path(source.with_name("s-00002"))) as writer:
         writer.append(np.array([[1, 3]]))
         writer.finalize()
-    shards = _info("s-00000", 10, 2), _info("s-00002", 5, 2, mask_sha256="0")
+    shards = _info("s-00000", 10, 2), _info("s-00002", 5, 2, mask_xxh3="0")
     _manifest(*shards).write(manifest_path(source))
     assert TokenizedSource.open(source).read_loss_mask(8, 7).tolist() == [True] * 3 + [False] * 3 + [True]
     mask_path(source.with_name("s-00002")).unlink()

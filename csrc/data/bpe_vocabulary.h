@@ -1,0 +1,90 @@
+// The tokens and merges of a byte-level BPE, in tables made for looking up.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace heph {
+
+using TokenId = std::uint32_t;
+constexpr TokenId kNoToken = 0xFFFFFFFF;
+constexpr TokenId kMostTokens = 1 << 22;         // an id must be below it
+constexpr std::size_t kLongestToken = 1 << 12;  // in bytes
+
+// 128-bit product of two keyed words, folded: every bit of the result depends on all of the input.
+inline std::uint64_t mix(std::uint64_t low, std::uint64_t high) {
+    const auto product = static_cast<unsigned __int128>(low ^ 0x9E3779B97F4A7C15) * (high ^ 0xD1B54A32D192ED03);
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+std::uint64_t hash_bytes(const std::uint8_t* bytes, std::size_t size);
+
+// What a pair of neighbours becomes: `rank << 32 | id`, so that the smaller value merges first.
+using Merge = std::uint64_t;
+constexpr Merge kNoMerge = ~Merge{0};
+
+class Vocabulary {
+public:
+    // Tokens first.  A `word` is one that text can become; the others can only be decoded.
+    // std::invalid_argument for an id out of range, twice the same id or word, and a token that is too long.
+    void add_token(TokenId id, std::string_view bytes, bool word);
+    // Then merges, each with its place in the list; a later one overrules an earlier one of the same pair.
+    // std::invalid_argument if a part or the whole is not a word.
+    void reserve_merges(std::size_t count);
+    void add_merge(std::string_view left, std::string_view right, std::uint32_t rank);
+    // Or, in place of merges: every pair whose concatenation is a word merges, the lowest id first.
+    void merge_by_id();
+    // When all is there.  std::invalid_argument if one of the 256 bytes is no word.
+    void finish();
+
+    TokenId find(const std::uint8_t* bytes, std::size_t size) const;
+    Merge merge_of(TokenId left, TokenId right) const {
+        const std::uint64_t key = pair_key(left, right);
+        for (std::size_t at = mix(key, 0) & pair_mask_;; at = (at + 1) & pair_mask_) {
+            const Pair& pair = pairs_[at];
+            if (pair.key == key) return pair.merge;
+            if (pair.key == kFree) return kNoMerge;
+        }
+    }
+    Merge merge_of_bytes(std::uint8_t left, std::uint8_t right) const { return byte_pairs_[left << 8 | right]; }
+    TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
+
+    std::size_t size() const { return lengths_.size(); }  // largest id + 1
+    bool known(TokenId id) const { return id < lengths_.size() && lengths_[id] != kUnset; }
+    std::string_view bytes_of(TokenId id) const { return {bytes_.data() + starts_[id], lengths_[id]}; }
+
+private:
+    struct Word {
+        std::uint32_t tag = 0;  // upper bits of the hash
+        TokenId id = kNoToken;
+    };
+    struct Pair {
+        std::uint64_t key = kFree;
+        Merge merge = kNoMerge;
+    };
+    static constexpr std::uint64_t kFree = ~std::uint64_t{0};
+    static constexpr std::uint32_t kUnset = 0xFFFFFFFF;
+    static std::uint64_t pair_key(TokenId left, TokenId right) { return std::uint64_t{left} << 32 | right; }
+
+    Word& slot_of(std::uint64_t hash, std::string_view bytes);
+    void grow_words();
+    void grow_pairs(std::size_t slots);
+    void put_pair(TokenId left, TokenId right, Merge merge);
+    TokenId require(std::string_view bytes) const;
+
+    std::string bytes_;                   // of all tokens
+    std::vector<std::uint64_t> starts_;   // by id
+    std::vector<std::uint32_t> lengths_;  // by id
+    std::vector<Word> words_;
+    std::size_t word_count_ = 0;
+    std::vector<Pair> pairs_;
+    std::size_t pair_count_ = 0;
+    std::size_t pair_mask_ = 0;
+    std::vector<Merge> byte_pairs_;
+    TokenId byte_ids_[256] = {};
+};
+
+}  // namespace heph

@@ -1,0 +1,224 @@
+#include "pretokenize.h"
+
+#include <array>
+#include <stdexcept>
+
+#include "pretokenize_scan.h"
+
+namespace heph {
+
+namespace {
+
+constexpr std::uint8_t ascii_class(unsigned byte) {
+    if (byte >= 0x80) return 0;
+    if (byte >= 'A' && byte <= 'Z') return kUpper;
+    if (byte >= 'a' && byte <= 'z') return kLower;
+    if (byte >= '0' && byte <= '9') return kNumber;
+    return byte == ' ' || (byte >= '\t' && byte <= '\r') ? kSpace : kOther;
+}
+
+constexpr unsigned kNotOther = kSpace | kLetters | kNumber;
+constexpr unsigned kCapitals = kUpper | kLetter | kMark;  // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+constexpr unsigned kSmalls = kLower | kLetter | kMark;    // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+
+bool is_newline(std::uint8_t byte) { return byte == '\n' || byte == '\r'; }
+
+// The end of [^\s\p{L}\p{N}]* at `at`.
+Bytes others(Scanner& scan, Bytes at) { return scan.run(at, kOther | kMark); }
+
+struct Spaces {
+    Bytes end;        // of the run
+    Bytes last;       // its last character
+    Bytes newline;    // behind its last line break, or null
+};
+
+Spaces spaces_at(Scanner& scan, Bytes at) {
+    Spaces run{at, at, nullptr};
+    for (Character next = scan.character(at); (next.bits & kSpace) != 0; next = scan.character(run.end)) {
+        run.last = run.end;
+        run.end += next.size;
+        if (is_newline(*run.last)) run.newline = run.end;
+    }
+    return run;
+}
+
+// \s+(?!\S)|\s+ : a run before other text leaves its last character to that, unless it is the only one.
+Bytes trailing(const Spaces& run, Bytes at, Bytes end) {
+    return run.end == end || run.last == at ? run.end : run.last;
+}
+
+// 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+// With `digits`, text is first cut around every number (`digits` = 1) or run of numbers.
+template <unsigned digits>
+struct Gpt2 {
+    static Bytes next(Scanner& scan, Bytes at) {
+        const Bytes word = at + (*at == ' ');
+        if ((kAsciiClass[*word] & kLetters) != 0) return word < scan.end() ? scan.letters(word + 1) : word;
+        if (*at == '\'') {
+            const unsigned size = scan.contraction<false>(at);
+            if (size != 0) return at + size;
+        }
+        const Character first = scan.character(word);
+        if ((first.bits & kLetters) != 0) return scan.letters(word + first.size);
+        if ((first.bits & (kOther | kMark)) != 0) return others(scan, word + first.size);
+        if ((first.bits & kNumber) != 0) {
+            if (digits == 0) return scan.run(word, kNumber);
+            if (word != at) return word;  // the cut ends the space's own text
+            return digits == 1 ? word + first.size : scan.run(word, kNumber);
+        }
+        if (scan.unknown()) return at;
+        const Spaces run = spaces_at(scan, at);
+        if (digits != 0 && (scan.character(run.end).bits & kNumber) != 0) return run.end;
+        return trailing(run, at, scan.end());
+    }
+};
+
+// What follows the words in the newer patterns:
+// \p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+      (with `slash`: [\r\n/]*)
+template <unsigned digits, bool slash, bool whole_tail>
+Bytes not_a_word(Scanner& scan, Bytes at, Character first) {
+    if ((first.bits & kNumber) != 0) return scan.run_of(at + first.size, kNumber, digits - 1);
+    if ((first.bits & kSpace) != 0) {
+        const Character second = *at == ' ' ? scan.character(at + 1) : Character{0, 0};
+        if ((second.bits & (kOther | kMark)) == 0) {
+            const Spaces run = spaces_at(scan, at);
+            if (whole_tail && run.end == scan.end()) return run.end;
+            return run.newline != nullptr ? run.newline : trailing(run, at, scan.end());
+        }
+    }
+    Bytes stop = others(scan, at + first.size);
+    while (stop < scan.end() && (is_newline(*stop) || (slash && *stop == '/'))) ++stop;
+    return stop;
+}
+
+// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|... as above.
+// cl100k (`whole_tail`) takes white space at the end of the text as one: \s++$ comes before \s*[\r\n].
+template <unsigned digits, bool whole_tail>
+struct Llama3 {
+    static Bytes next(Scanner& scan, Bytes at) {
+        const unsigned before = kAsciiClass[at[0]];
+        // At the end of the text at[1] is no part of it, but then letters() says that the text ends there.
+        const bool opens = (before & (kSpace | kOther)) != 0 && (kAsciiClass[at[1]] & kLetters) != 0 &&
+                           !is_newline(at[0]) && at[0] != '\'';
+        if ((before & kLetters) != 0 || opens) return scan.letters(at + 1);
+        if (*at == '\'') {
+            const unsigned size = scan.contraction<true>(at);
+            if (size != 0) return at + size;
+        }
+        const Character first = scan.character(at);
+        if ((first.bits & kLetters) != 0) return scan.letters(at + first.size);
+        if ((first.bits & kNumber) == 0 && !is_newline(*at)) {
+            const Character second = scan.character(at + first.size);
+            if ((second.bits & kLetters) != 0) return scan.letters(at + first.size + second.size);
+        }
+        if (scan.unknown()) return at;
+        return not_a_word<digits, false, whole_tail>(scan, at, first);
+    }
+};
+
+// Words of o200k, with C = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] and S = [\p{Ll}\p{Lm}\p{Lo}\p{M}]:
+// [^\r\n\p{L}\p{N}]?C*S+|[^\r\n\p{L}\p{N}]?C+S*   each followed by (?i:'s|'t|'re|'ve|'m|'ll|'d)? in o200k,
+// which Tekken lacks; then as above.
+template <unsigned digits, bool contractions>
+struct O200k {
+    // C*S+ at `at`, or null.  Where no S follows the run of C, it gives back characters down to its last that
+    // is an S too (a letter without case, or a mark), and ends there.
+    static Bytes small_word(Scanner& scan, Bytes at) {
+        Bytes both = nullptr;
+        Character next = scan.character(at);
+        for (; (next.bits & kCapitals) != 0; next = scan.character(at)) {
+            at += next.size;
+            if ((next.bits & kSmalls) != 0) both = at;
+        }
+        return (next.bits & kLower) != 0 ? scan.run(at + next.size, kSmalls) : both;
+    }
+
+    // C+S* at `at`, or null; where `small_word` found nothing.
+    static Bytes capital_word(Scanner& scan, Bytes at) {
+        const Bytes stop = scan.run(at, kCapitals);
+        return stop != at ? stop : nullptr;
+    }
+
+    static Bytes word(Scanner& scan, Bytes at, Character first) {
+        const bool prefix = (first.bits & (kLetters | kNumber)) == 0 && !is_newline(*at);
+        Bytes stop = prefix ? small_word(scan, at + first.size) : nullptr;
+        if (stop == nullptr) stop = small_word(scan, at);
+        if (stop == nullptr && prefix) stop = capital_word(scan, at + first.size);
+        return stop != nullptr ? stop : capital_word(scan, at);
+    }
+
+    static Bytes contracted(Scanner& scan, Bytes at) {
+        return contractions && at < scan.end() && *at == '\'' ? at + scan.contraction<true>(at) : at;
+    }
+
+    static Bytes next(Scanner& scan, Bytes at) {
+        const unsigned before = kAsciiClass[at[0]];
+        const unsigned after = kAsciiClass[at[1]];
+        const bool opens =
+            (before & (kSpace | kOther)) != 0 && (after & kLetters) != 0 && !is_newline(at[0]) && at + 1 < scan.end();
+        if ((before & kLetters) != 0 || opens) {
+            Bytes stop = at + opens;
+            while (stop < scan.end() && (kAsciiClass[*stop] & kUpper) != 0) ++stop;
+            while (stop < scan.end() && (kAsciiClass[*stop] & kLower) != 0) ++stop;
+            if (stop == scan.end() || *stop < 0x80) return contracted(scan, stop);
+        }
+        const Character first = scan.character(at);
+        if ((first.bits & kNumber) == 0) {
+            const Bytes stop = word(scan, at, first);
+            if (stop != nullptr) return contracted(scan, stop);
+        }
+        if (scan.unknown()) return at;
+        return not_a_word<digits, true, false>(scan, at, first);
+    }
+};
+
+template <typename Rule>
+std::size_t split(TextCursor& cursor, const std::uint8_t** ends, std::size_t most) {
+    Scanner scan(cursor);
+    Bytes at = cursor.at;
+    std::size_t count = 0;
+    while (count < most && at < cursor.end) {
+        at = Rule::next(scan, at);
+        if (scan.unknown()) break;
+        ends[count++] = at;
+    }
+    cursor.at = at;
+    cursor.seen = scan.seen();
+    cursor.unknown = scan.unknown();
+    return count;
+}
+
+constexpr std::array<const char*, 8> kNames = {"gpt2",   "digits", "digit_runs", "llama3",
+                                               "cl100k", "qwen2",  "o200k",      "tekken"};
+
+}  // namespace
+
+#define HEPH_ROW(b) ascii_class(b), ascii_class(b + 1), ascii_class(b + 2), ascii_class(b + 3), ascii_class(b + 4), \
+                    ascii_class(b + 5), ascii_class(b + 6), ascii_class(b + 7)
+const std::uint8_t kAsciiClass[256] = {
+    HEPH_ROW(0),  HEPH_ROW(8),  HEPH_ROW(16), HEPH_ROW(24), HEPH_ROW(32),  HEPH_ROW(40),  HEPH_ROW(48),  HEPH_ROW(56),
+    HEPH_ROW(64), HEPH_ROW(72), HEPH_ROW(80), HEPH_ROW(88), HEPH_ROW(96), HEPH_ROW(104), HEPH_ROW(112), HEPH_ROW(120)};
+#undef HEPH_ROW
+
+Pattern pattern_named(const std::string& name) {
+    for (std::size_t i = 0; i < kNames.size(); ++i) {
+        if (name == kNames[i]) return static_cast<Pattern>(i);
+    }
+    throw std::invalid_argument("no pattern is named " + name);
+}
+
+Splitter splitter_of(Pattern pattern) {
+    switch (pattern) {
+        case Pattern::kGpt2: return split<Gpt2<0>>;
+        case Pattern::kDigits: return split<Gpt2<1>>;
+        case Pattern::kDigitRuns: return split<Gpt2<2>>;
+        case Pattern::kLlama3: return split<Llama3<3, false>>;
+        case Pattern::kCl100k: return split<Llama3<3, true>>;
+        case Pattern::kQwen2: return split<Llama3<1, false>>;
+        case Pattern::kO200k: return split<O200k<3, true>>;
+        case Pattern::kTekken: return split<O200k<1, false>>;
+    }
+    throw std::invalid_argument("no such pattern");
+}
+
+}  // namespace heph
