@@ -13,6 +13,7 @@ from data_tools.tokenize.engines.base import POLICIES, Engine, UnsupportedTokeni
 from data_tools.tokenize.engines.gigatoken_engine import GigatokenEngine
 from data_tools.tokenize.engines.huggingface import HuggingFaceEngine
 from data_tools.tokenize.engines.sentencepiece_engine import SentencePieceEngine
+from data_tools.tokenize.engines.template import TemplateEngine
 from data_tools.tokenize.engines.tiktoken_engine import TiktokenEngine
 from data_tools.tokenize.engines.tiktoken_files import read_ranks
 from megatron_heph.errors import InputError, nearest
@@ -21,6 +22,7 @@ from megatron_heph.formats.tiktoken_schemes import Scheme
 from megatron_heph.formats.tokenizer import TokenizerFile, read_tokenizer_file
 
 ENGINES = ("auto", "native", "gigatoken", "tokenizers", "sentencepiece", "tiktoken")
+WITH_TEMPLATE = "+template"
 PRETRAINING_EOD = "<|endoftext|>"
 _GIGATOKEN_NOTE = "gigatoken is not installed: pip install 'megatron-heph[tokenize]' is several times faster here."
 
@@ -37,6 +39,7 @@ class Loaded:
         eod_id, eod_token: what ends a document.
         hash: of what decides the ids.
         notes: one line each, for the user: why a faster engine is not among the candidates.
+        template: ids to put before and after each document; None under the policies without one.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class Loaded:
     eod_token: str
     hash: str
     notes: list[str] = field(default_factory=list)
+    template: tuple[list[int], list[int]] | None = None
     _makers: dict[str, Callable[[], Engine]] = field(default_factory=dict)
     _made: dict[str, Engine | None] = field(default_factory=dict)
 
@@ -73,8 +77,12 @@ class Loaded:
 
     @property
     def engine(self) -> Engine:
-        """The fastest engine that loads; the gate may yet choose another."""
-        return next(engine for name in self.candidates if (engine := self.build(name)) is not None)
+        """The fastest engine that loads, with the template; the gate may yet choose another."""
+        return self.with_template(next(filter(None, map(self.build, self.candidates))))
+
+    def with_template(self, engine: Engine) -> Engine:
+        """The engine as documents need it: under `parse+template` it puts the tokenizer's template around them."""
+        return engine if not self.template or not any(self.template) else TemplateEngine(engine, *self.template)
 
 
 def load_engine(
@@ -95,7 +103,7 @@ def load_engine(
         raise InputError(f"--engine is {engine!r}; {nearest(engine, ENGINES)}")
     file = read_tokenizer_file(tokenizer)
     resolved = file.scheme(scheme)
-    reference, makers, eos = _engines(file, resolved, special_tokens)
+    reference, makers, eos = _engines(file, resolved, special_tokens.removesuffix(WITH_TEMPLATE))
     notes = []
     if "gigatoken" in makers and importlib.util.find_spec("gigatoken") is None:
         if engine == "gigatoken":
@@ -111,11 +119,13 @@ def load_engine(
             f"--engine is {engine}, but {file.path} is a {file.kind} tokenizer: for these there are "
             f"{', '.join(names)}. Use --engine auto."
         )
+    template = _template(reference, file.path) if special_tokens.endswith(WITH_TEMPLATE) else None
     token = _choose_eod(reference.special, eod, eos, file.path)
     return Loaded(
         path=tokenizer, special_tokens=special_tokens, reference=reference,
         candidates=names if engine == "auto" else (engine,), required=engine != "auto",
-        eod_id=reference.special[token], eod_token=token, hash=file.hash(resolved), notes=notes, _makers=makers,
+        eod_id=reference.special[token], eod_token=token, hash=file.hash(resolved),
+        notes=notes, template=template, _makers=makers,
     )  # fmt: skip
 
 
@@ -146,7 +156,7 @@ def _engines(
             "native": lambda: _native().from_tokenizer_json(file.table, special_tokens, hf),
             "gigatoken": lambda: GigatokenEngine.from_tokenizer_json(file, special_tokens, hf),
         }
-        return hf, makers, _eos_of_config(file.path.with_name("tokenizer_config.json"))
+        return hf, makers, eos_of_config(file.path)
     ranks, special = read_ranks(file, scheme), dict(scheme.special)
     tik = TiktokenEngine(ranks, scheme, special_tokens)
     make = lambda: _native().from_tiktoken(ranks, scheme.pattern, special, special_tokens, tik)  # noqa: E731
@@ -176,11 +186,36 @@ def _choose_eod(special: dict[str, int], asked: str | None, eos: str | None, fil
     return asked
 
 
-def _eos_of_config(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    try:
-        eos = json.loads(path.read_bytes()).get("eos_token")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a JSON object: copy the tokenizer again.") from error
+def _template(reference: Engine, file: Path) -> tuple[list[int], list[int]]:
+    if not isinstance(reference, HuggingFaceEngine):
+        raise InputError(
+            f"--special-tokens is parse+template, but {file} has no template: only a tokenizer.json has one. "
+            f"Use --special-tokens parse."
+        )
+    config, (before, after) = tokenizer_config(file), reference.template
+    for key, ids in (("add_bos_token", before), ("add_eos_token", after)):
+        if key in config and bool(config[key]) != bool(ids):
+            raise InputError(
+                f"{file.with_name('tokenizer_config.json')} has {key} = {config[key]}, but the post-processor "
+                f"of {file.name} adds {ids or 'nothing'} there: which one is meant depends on the version of "
+                f"transformers. Make the two agree, or use --special-tokens parse, without a template."
+            )
+    return before, after
+
+
+def eos_of_config(file: Path) -> str | None:
+    """The eos token that the tokenizer_config.json beside a tokenizer.json names."""
+    eos = tokenizer_config(file).get("eos_token")
     return eos.get("content") if isinstance(eos, dict) else eos     # older files hold the whole AddedToken
+
+
+def tokenizer_config(file: Path) -> dict[str, Any]:
+    """The tokenizer_config.json beside a tokenizer.json; empty if there is none."""
+    path = file.with_name("tokenizer_config.json")
+    try:
+        table = json.loads(path.read_bytes()) if path.is_file() else {}
+    except ValueError:
+        table = None
+    if not isinstance(table, dict):
+        raise InputError(f"{path} is not a JSON object: copy the tokenizer again.")
+    return table
