@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from data_tools.tokenize.quarantine import quarantine_path
+from data_tools.tokenize.shards import file_checksum
 from megatron_heph._native import merge_pairs
 from megatron_heph.errors import InputError
+from megatron_heph.formats.manifest import Manifest, ShardInfo, total
 from megatron_heph.formats.mask import MaskWriter, mask_path, read_mask
 from megatron_heph.formats.shard import IndexedShard
 
@@ -118,3 +121,51 @@ def _merge_masks(sources: Sequence[_Source], target: Path) -> int:
             start += source.tokens
         mask.finalize()
     return mask.masked_tokens
+
+
+def merge_source(prefix: Path, manifest: Manifest, begun: Path) -> Manifest:
+    """Merges all shards of a source into the one pair `<prefix>.bin/.idx`; the manifest of that.
+
+    The shards stay; the caller removes them when the new manifest stands.  `begun` is a file that says, for
+    a run after this one, that what is there under `prefix` is of a merge that did not come to its end.
+    Raises InputError as `merge_shards` does.
+    """
+    folder, names = prefix.parent, [shard.name for shard in manifest.shards]
+    if prefix.name in names:      # merged before, and added to since
+        raise InputError(
+            f"{prefix} is one pair already, and {len(names) - 1} shards were added: leave --merge out (the source is "
+            f"whole as it is), or merge into another -o."
+        )
+    if begun.is_file():
+        for suffix in (".bin", ".idx", ".mask"):
+            prefix.with_name(prefix.name + suffix).unlink(missing_ok=True)
+    elif not prefix.with_name(prefix.name + ".idx").exists():      # else it is somebody's, and refused below
+        begun.touch()
+    totals = merge_shards([folder / name for name in names], prefix)
+    _merge_quarantines([folder / name for name in names], prefix)
+    mask = mask_path(prefix)
+    info = ShardInfo(
+        name=prefix.name,
+        inputs=tuple(piece for shard in manifest.shards for piece in shard.inputs),
+        documents=totals.documents,
+        tokens=totals.tokens,
+        masked_tokens=totals.masked_tokens,
+        characters=manifest.characters,
+        utf8_bytes=manifest.utf8_bytes,
+        empty=manifest.empty,
+        malformed=manifest.malformed,
+        bin_bytes=totals.bin_bytes,
+        bin_xxh3=file_checksum(prefix.with_name(prefix.name + ".bin")),
+        idx_xxh3=file_checksum(prefix.with_name(prefix.name + ".idx")),
+        mask_xxh3=file_checksum(mask) if mask.is_file() else "",
+        licenses=manifest.licenses,
+        domains=total(shard.domains for shard in manifest.shards),
+        sources=total(shard.sources for shard in manifest.shards),
+    )
+    return replace(manifest, shards=(info,))
+
+
+def _merge_quarantines(shards: Sequence[Path], target: Path) -> None:
+    paths = [path for shard in shards if (path := quarantine_path(shard)).is_file()]
+    if paths:
+        quarantine_path(target).write_bytes(b"".join(path.read_bytes() for path in paths))

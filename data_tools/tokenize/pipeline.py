@@ -172,7 +172,7 @@ def finish(job: Job) -> Manifest:
     if job.options.merge and [shard.name for shard in shards] != [prefix.name]:
         from data_tools.tokenize.merge import merge_source
 
-        manifest = merge_source(prefix, manifest)
+        manifest = merge_source(prefix, manifest, state.folder / "merging")
     state.finish(manifest)
     return manifest
 

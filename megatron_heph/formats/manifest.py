@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class Manifest:
     @property
     def licenses(self) -> dict[str, int]:
         """Documents per licence in all shards, sorted by name."""
-        return _total(shard.licenses for shard in self.shards)
+        return total(shard.licenses for shard in self.shards)
 
     def totals(self) -> dict[str, Any]:
         """The sums that the file repeats for people and other programs."""
@@ -147,11 +148,12 @@ class Manifest:
         write_durably(path, self.to_json().encode())
 
 
-def _total(counts: Any) -> dict[str, int]:
-    total: Counter[str] = Counter()
+def total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """The sum of counts by name, sorted by name."""
+    summed: Counter[str] = Counter()
     for count in counts:
-        total.update(count)
-    return dict(sorted(total.items()))
+        summed.update(count)
+    return dict(sorted(summed.items()))
 
 
 def manifest_path(prefix: Path) -> Path:

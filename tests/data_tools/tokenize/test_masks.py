@@ -40,7 +40,8 @@ def test_many_documents_at_once_are_each_for_itself(ends):
         for _ in range(rng.integers(1, 6)):
             sizes = rng.integers(0, 5, rng.integers(1, 6))
             sizes[rng.integers(len(sizes))] += 1  # no document without text
-            segments = [(int(size), bool(train)) for size, train in zip(sizes, rng.random(len(sizes)) < 0.5, strict=True)]
+            train = rng.random(len(sizes)) < 0.5
+            segments = list(zip(sizes.tolist(), train.tolist(), strict=True))
             edges = np.sort(rng.integers(0, sizes.sum() + 1, 2 * rng.integers(0, 7)))
             mine = [[int(a), int(b)] for a, b in edges.reshape(-1, 2)]
             flags = _plainly(segments, mine)

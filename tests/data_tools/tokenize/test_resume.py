@@ -1,6 +1,5 @@
 import fcntl
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -136,6 +135,12 @@ def test_merged_is_one_pair_byte_for_byte_and_can_be_added_to(bpe, lines, tmp_pa
     manifest = tokenize([str(lines)], tmp_path / "s", _options(bpe, merge=True))
     assert [shard.name for shard in manifest.shards] == ["s"] and manifest.documents == 200
     assert sorted(path.name for path in tmp_path.glob("s*")) == ["s.bin", "s.idx", "s.manifest.json"]
+    tokenize([str(lines)], tmp_path / "t", _options(bpe))
+    for suffix in (".bin", ".idx"):
+        (tmp_path / f"t{suffix}").write_bytes(b"somebody's")
+    with pytest.raises(InputError, match=r"There is a shard .*/t already"):
+        tokenize([str(lines)], tmp_path / "t", _options(bpe, merge=True))
+    assert (tmp_path / "t.bin").read_bytes() == b"somebody's"
     for suffix in (".bin", ".idx"):
         assert (tmp_path / f"s{suffix}").read_bytes() == whole[f"s-00000{suffix}"]
     fresh = read_manifest(tmp_path / "fresh" / "s.manifest.json").shards[0]
@@ -209,4 +214,4 @@ def test_ended_anywhere_a_run_goes_on_and_ends_the_same(bpe, lines, tmp_path):
     subprocess.run([sys.executable, "-m", "megatron_heph.cli.main", *command], cwd=ROOT, check=True)
     assert _outputs(tmp_path) == expected and not (tmp_path / "s.partial").exists()
     shutil.rmtree(tmp_path / "fresh")
-    assert not [name for name in os.listdir(tmp_path) if name.endswith(".partial")]
+    assert not list(tmp_path.glob("*.partial"))
