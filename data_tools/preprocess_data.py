@@ -11,32 +11,18 @@ value that is a list of sentences is refused; documents stay in the order of the
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_tools.tokenize.engines.load import eos_of_config, tokenizer_config
-from data_tools.tokenize.engines.sentencepiece_engine import SentencePieceEngine
+from data_tools.tokenize.megatron_types import TYPES, Choice, choose
 from data_tools.tokenize.pipeline import Options, tokenize
 from data_tools.tokenize.workers import Progress
-from megatron_heph.errors import HephError, InputError, nearest
+from megatron_heph.errors import HephError, InputError
 from megatron_heph.formats.manifest import Manifest
-from megatron_heph.formats.tiktoken_schemes import MEGATRON_SPECIAL, Scheme, megatron_scheme
-from megatron_heph.formats.tokenizer import find_tokenizer_file
 
-_GPT2_EOD = "<|endoftext|>"
-_TYPES = {
-    "HuggingFaceTokenizer": "huggingface",
-    "SentencePieceTokenizer": "sentencepiece",
-    "GPTSentencePieceTokenizer": "sentencepiece",
-    "Llama2Tokenizer": "sentencepiece",
-    "TikTokenizer": "tiktoken",
-    "GPT2BPETokenizer": "gpt2",
-}
 _REFUSED = {
     "split_sentences": "a document is one sequence here",
     "find_optimal_num_workers": "there is nothing to search for: --workers up to the number of cores",
@@ -44,16 +30,6 @@ _REFUSED = {
     "trust_remote_code": "no code of a model is run",
     "tokenizer_sentencepiece_legacy": "special tokens inside a sentencepiece wrapper are not made",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a tokenizer type of Megatron-LM means in our options."""
-
-    tokenizer: Path
-    special_tokens: str
-    eod: str | None             # None: it names none
-    scheme: Scheme | None = None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--output-prefix", required=True, help="files are <prefix>_<key>_document.bin and .idx")
     add("--append-eod", action="store_true", help="end every document with the end-of-document token")
     add("--workers", type=int, default=None, help="default: one per core")
-    add("--tokenizer-type", required=True, help=", ".join(_TYPES))
+    add("--tokenizer-type", required=True, help=", ".join(TYPES))
     add("--tokenizer-model", type=Path, help="folder or file")
     add("--vocab-file", type=Path, help="vocab.json of GPT2BPETokenizer")
     add("--merge-file", type=Path, help="merges.txt of GPT2BPETokenizer")
@@ -101,88 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"preprocess_data: {error}")
         return error.exit_code
     return 0
-
-
-def choose(args: argparse.Namespace, scratch: Path) -> Choice:
-    """The tokenizer, its special-token policy and its end-of-document token, as Megatron-LM has them.
-
-    `scratch` is a folder for a tokenizer.json where only a vocabulary and merges are given.
-    Raises InputError for a type or flags that are not supported.
-    """
-    kind = _TYPES.get(args.tokenizer_type)
-    if kind is None:
-        raise InputError(
-            f"--tokenizer-type is {args.tokenizer_type!r}, which is not for pretraining text, or unknown; "
-            f"{nearest(args.tokenizer_type, _TYPES)}"
-        )
-    if args.tokenizer_special_tokens and kind != "tiktoken":
-        raise InputError(
-            f"--tokenizer-special-tokens adds tokens to the vocabulary of {args.tokenizer_type}, which is only "
-            f"done for TikTokenizer: add them to the tokenizer itself, and leave the flag out."
-        )
-    if kind == "gpt2":
-        return _gpt2(args, scratch)
-    if args.tokenizer_model is None:
-        raise InputError(f"--tokenizer-type {args.tokenizer_type} needs --tokenizer-model, a folder or file.")
-    file = find_tokenizer_file(args.tokenizer_model)
-    if kind == "tiktoken":
-        return Choice(file, "parse", "</s>", _tiktoken_scheme(args))
-    if kind == "sentencepiece":
-        return Choice(file, "text", SentencePieceEngine(file, "text").eos)
-    if file.suffix != ".json":
-        raise InputError(
-            f"--tokenizer-type HuggingFaceTokenizer needs a tokenizer.json, and {file} is none: save it with "
-            f"the model's fast tokenizer, or use --tokenizer-type SentencePieceTokenizer."
-        )
-    policy = "parse" if args.tokenizer_hf_no_include_special_tokens else "parse+template"
-    return Choice(file, policy, eos_of_config(file) or tokenizer_config(file).get("sep_token"))
-
-
-def _tiktoken_scheme(args: argparse.Namespace) -> Scheme:
-    names, count = args.tokenizer_special_tokens or list(MEGATRON_SPECIAL), args.tiktoken_num_special_tokens
-    if lacking := set(MEGATRON_SPECIAL) - set(names):
-        raise InputError(
-            f"--tokenizer-special-tokens lacks {', '.join(sorted(lacking))}: TikTokenizer needs "
-            f"{', '.join(MEGATRON_SPECIAL)}."
-        )
-    if len(set(names)) < len(names) or not len(names) <= count < args.vocab_size:
-        raise InputError(
-            f"--tokenizer-special-tokens names {len(names)} tokens ({len(set(names))} different ones), "
-            f"--tiktoken-num-special-tokens is {count} and --vocab-size {args.vocab_size}: each must be larger "
-            f"than the one before it, and no token named twice."
-        )
-    return megatron_scheme(args.tiktoken_pattern, names, count, args.vocab_size)
-
-
-def _gpt2(args: argparse.Namespace, scratch: Path) -> Choice:
-    if args.vocab_file is None or args.merge_file is None:
-        raise InputError("--tokenizer-type GPT2BPETokenizer needs --vocab-file (JSON) and --merge-file (text).")
-    try:
-        vocabulary = json.loads(args.vocab_file.read_bytes())
-        lines = args.merge_file.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"--vocab-file {args.vocab_file} or --merge-file cannot be read: {error}.") from error
-    folder = scratch / "gpt2"
-    folder.mkdir()
-    merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-    (folder / "tokenizer.json").write_text(json.dumps(_gpt2_table(vocabulary, merges)), encoding="utf-8")
-    return Choice(folder, "parse", _GPT2_EOD)
-
-
-def _gpt2_table(vocabulary: dict[str, int], merges: list[list[str]]) -> dict[str, Any]:
-    """The tokenizer.json of a vocabulary and merges of GPT-2's kind."""
-    eod = {"id": vocabulary.get(_GPT2_EOD, len(vocabulary)), "content": _GPT2_EOD, "special": True}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [eod | flags], "normalizer": None,
-        "pre_tokenizer": level, "post_processor": None, "decoder": level,
-        "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
-            "vocab": vocabulary, "merges": merges,
-        },
-    }  # fmt: skip
 
 
 def _tokenize(args: argparse.Namespace, key: str, choice: Choice) -> Manifest:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_tools.tokenize.engines.base import POLICIES, Engine, UnsupportedTokenizerError
+from data_tools.tokenize.engines.ends import choose_eod, eos_of_config, template_of
 from data_tools.tokenize.engines.gigatoken_engine import GigatokenEngine
 from data_tools.tokenize.engines.huggingface import HuggingFaceEngine
 from data_tools.tokenize.engines.sentencepiece_engine import SentencePieceEngine
@@ -23,7 +23,6 @@ from megatron_heph.formats.tokenizer import TokenizerFile, read_tokenizer_file
 
 ENGINES = ("auto", "native", "gigatoken", "tokenizers", "sentencepiece", "tiktoken")
 WITH_TEMPLATE = "+template"
-PRETRAINING_EOD = "<|endoftext|>"
 _GIGATOKEN_NOTE = "gigatoken is not installed: pip install 'megatron-heph[tokenize]' is several times faster here."
 
 
@@ -119,8 +118,8 @@ def load_engine(
             f"--engine is {engine}, but {file.path} is a {file.kind} tokenizer: for these there are "
             f"{', '.join(names)}. Use --engine auto."
         )
-    template = _template(reference, file.path) if special_tokens.endswith(WITH_TEMPLATE) else None
-    token = _choose_eod(reference.special, eod, eos, file.path)
+    template = template_of(reference, file.path) if special_tokens.endswith(WITH_TEMPLATE) else None
+    token = choose_eod(reference.special, eod, eos, file.path)
     return Loaded(
         path=tokenizer, special_tokens=special_tokens, reference=reference,
         candidates=names if engine == "auto" else (engine,), required=engine != "auto",
@@ -167,55 +166,3 @@ def _native() -> Any:
     from data_tools.tokenize.engines.native import NativeEngine
 
     return NativeEngine
-
-
-def _choose_eod(special: dict[str, int], asked: str | None, eos: str | None, file: Path) -> str:
-    if asked is None:
-        asked = PRETRAINING_EOD if PRETRAINING_EOD in special else eos
-    if asked is None:
-        raise InputError(
-            f"{file} does not say which token ends a document: it has no {PRETRAINING_EOD}, and no "
-            f"eos_token stands in a tokenizer_config.json beside it. Name it with --eod; "
-            f"{nearest('</s>', special)}"
-        )
-    if asked not in special:
-        raise InputError(
-            f"{asked!r} is to end every document, but it is not a special token of {file}, so that ordinary "
-            f"text could hold it. Name another with --eod; {nearest(asked, special)}"
-        )
-    return asked
-
-
-def _template(reference: Engine, file: Path) -> tuple[list[int], list[int]]:
-    if not isinstance(reference, HuggingFaceEngine):
-        raise InputError(
-            f"--special-tokens is parse+template, but {file} has no template: only a tokenizer.json has one. "
-            f"Use --special-tokens parse."
-        )
-    config, (before, after) = tokenizer_config(file), reference.template
-    for key, ids in (("add_bos_token", before), ("add_eos_token", after)):
-        if key in config and bool(config[key]) != bool(ids):
-            raise InputError(
-                f"{file.with_name('tokenizer_config.json')} has {key} = {config[key]}, but the post-processor "
-                f"of {file.name} adds {ids or 'nothing'} there: which one is meant depends on the version of "
-                f"transformers. Make the two agree, or use --special-tokens parse, without a template."
-            )
-    return before, after
-
-
-def eos_of_config(file: Path) -> str | None:
-    """The eos token that the tokenizer_config.json beside a tokenizer.json names."""
-    eos = tokenizer_config(file).get("eos_token")
-    return eos.get("content") if isinstance(eos, dict) else eos     # older files hold the whole AddedToken
-
-
-def tokenizer_config(file: Path) -> dict[str, Any]:
-    """The tokenizer_config.json beside a tokenizer.json; empty if there is none."""
-    path = file.with_name("tokenizer_config.json")
-    try:
-        table = json.loads(path.read_bytes()) if path.is_file() else {}
-    except ValueError:
-        table = None
-    if not isinstance(table, dict):
-        raise InputError(f"{path} is not a JSON object: copy the tokenizer again.")
-    return table
