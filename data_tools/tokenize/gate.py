@@ -70,7 +70,7 @@ def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
         lossy = sum(
             loaded.reference.decode(own.tolist()) != text for own, text in zip(ids, strings, strict=True)
         )
-        return engine, GateReport(engine.name, len(texts), lossy, (*loaded.notes, *warnings))
+        return loaded.with_template(engine), GateReport(engine.name, len(texts), lossy, (*loaded.notes, *warnings))
     raise RefusedError(warnings[0])
 
 

@@ -6,26 +6,20 @@ import gc
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from megatron_heph.errors import InputError, RefusedError, nearest
 from megatron_heph.formats.manifest import Manifest
+from megatron_heph.formats.table_hash import hash_table
 from megatron_heph.formats.tiktoken_schemes import Scheme, megatron_scheme, scheme_of_ranks, tekken_scheme
 
 # In a folder the first one that is there; a tokenizer.json is what most programs load.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "tekken*.json", "*.tiktoken")
 
-# Keys of tokenizer.json that never change the ids of a bare document.  Documents are encoded without
-# truncation, padding or the post-processor's template (its bos and eos), and ended by one eod of our own;
-# the decoder acts on the way back alone.
-_COSMETIC = ("version", "truncation", "padding", "post_processor", "decoder")
 _RANK_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
 
 
@@ -67,7 +61,7 @@ class TokenizerFile:
     def hash(self, asked: str | Scheme | None = None) -> str:
         """The sha256 (hex) of what decides the ids; see `tokenizer_hash`."""
         if self.kind == "huggingface":
-            return _hash_table(self.table)
+            return hash_table(self.table)
         content = hashlib.sha256(self.data)
         if self.kind in ("tiktoken", "megatron"):
             scheme = self.scheme(asked)
@@ -170,49 +164,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if on:
             gc.enable()
-
-
-def _hash_table(table: dict[str, Any]) -> str:
-    """Vocabulary and merges are hashed as runs of strings: as canonical JSON they take five times as long."""
-    rest = {key: value for key, value in table.items() if key not in _COSMETIC}
-    # An option that is absent, null, false or "" is off in every model type; later versions write more.
-    model = {key: value for key, value in table["model"].items() if not _is_off(value)}
-    digest = hashlib.sha256()
-    if isinstance(model.get("vocab"), dict):
-        _add_vocabulary(digest, model.pop("vocab"))
-    if isinstance(model.get("merges"), list):
-        _add_merges(digest, model.pop("merges"))
-    rest["model"] = model
-    rest["added_tokens"] = sorted(table.get("added_tokens") or [], key=lambda token: token["id"])
-    digest.update(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
-    return digest.hexdigest()
-
-
-def _add_vocabulary(digest: Any, vocabulary: dict[str, int]) -> None:
-    ids = np.fromiter(vocabulary.values(), np.int64, len(vocabulary))
-    tokens: Sequence[str] = list(vocabulary)
-    if len(np.unique(ids)) < len(ids):      # two names of one id: their order in the file means nothing
-        tokens = sorted(tokens)
-    elif (np.diff(ids) < 0).any():
-        tokens = sorted(tokens, key=vocabulary.__getitem__)
-    digest.update(np.fromiter((vocabulary[token] for token in tokens), np.int64, len(tokens)).tobytes())
-    _add_strings(digest, tokens)
-
-
-def _add_merges(digest: Any, merges: list[Any]) -> None:
-    pairs = [merge.split(" ") for merge in merges] if merges and isinstance(merges[0], str) else merges
-    _add_strings(digest, list(chain.from_iterable(pairs)))
-
-
-def _add_strings(digest: Any, strings: Sequence[str]) -> None:
-    """Their number, their lengths and their characters: no two lists give the same bytes."""
-    digest.update(len(strings).to_bytes(8, "little"))
-    digest.update(np.fromiter(map(len, strings), np.int64, len(strings)).tobytes())
-    digest.update("".join(strings).encode("utf-8", "surrogatepass"))
-
-
-def _is_off(value: Any) -> bool:
-    return value is None or value is False or value == ""     # not 0: an id may be 0
 
 
 def check_same_tokenizer(source: Manifest, base_hash: str, *, prefix: Path | str, base: Path | str) -> None:

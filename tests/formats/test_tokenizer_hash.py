@@ -81,7 +81,7 @@ def test_a_file_of_ranks_is_hashed_with_what_decides_its_ids(tmp_path):
     ranks.write_bytes(b"IQ== 0\nIg== 1\n")
     schemes = [tokenizer_hash(ranks, name) for name in ("llama3", "qwen", "cl100k")]
     assert len(set(schemes)) == 3
-    with pytest.raises(InputError, match="2 ranks.*--scheme, one of llama3"):
+    with pytest.raises(InputError, match=r"2 ranks.*--scheme, one of llama3"):
         tokenizer_hash(ranks)
     rows = [{"rank": 0, "token_bytes": "IQ==", "token_str": "!"}]
     listed = tmp_path / "vocab.json"
@@ -101,5 +101,5 @@ def test_a_file_of_ranks_is_hashed_with_what_decides_its_ids(tmp_path):
 def test_a_folder_with_several_files_of_ranks_asks_which(tmp_path):
     for name in ("one.tiktoken", "two.tiktoken"):
         (tmp_path / name).write_bytes(b"IQ== 0\n")
-    with pytest.raises(InputError, match="several tokenizers: one.tiktoken, two.tiktoken"):
+    with pytest.raises(InputError, match=r"several tokenizers: one\.tiktoken, two\.tiktoken"):
         find_tokenizer_file(tmp_path)

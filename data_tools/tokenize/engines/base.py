@@ -3,7 +3,8 @@
 Documents are encoded bare: no bos, no template, no truncation.  The end-of-document token is put after
 each by the writer.  Special tokens that stand literally in the text follow one policy in every engine:
 `text` encodes them as the ordinary characters they are (a scraped page cannot end a document or open a
-chat turn), `parse` makes them the token they name.
+chat turn), `parse` makes them the token they name; `parse+template` also puts the tokenizer's own template
+around each document (a bos, say), as transformers and Megatron-LM do where they are not told otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 from data_tools.tokenize.columns import Spans, Texts, Tokens
 
-POLICIES = ("text", "parse")
+POLICIES = ("text", "parse", "parse+template")
 
 
 class UnsupportedTokenizerError(Exception):

@@ -14,7 +14,11 @@ from megatron_heph.errors import InputError
 
 
 class HuggingFaceEngine(Engine):
-    """`tokenizers` on a tokenizer.json."""
+    """`tokenizers` on a tokenizer.json.
+
+    Attributes:
+        template: ids that its post-processor puts before and after a text.
+    """
 
     name = "tokenizers"
 
@@ -34,6 +38,7 @@ class HuggingFaceEngine(Engine):
         # (an option of the byte-level post-processor) leave characters that no token covers.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self.template = self._template()
         self._tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
         self._tokenizer.encode_special_tokens = special_tokens == "text"
         added = self._tokenizer.get_added_tokens_decoder()
@@ -42,6 +47,11 @@ class HuggingFaceEngine(Engine):
         vocabulary = table["model"].get("vocab") or {}
         largest = max(vocabulary.values(), default=-1) if isinstance(vocabulary, dict) else len(vocabulary) - 1
         self.vocab_size = max(largest, *added, -1) + 1
+
+    def _template(self) -> tuple[list[int], list[int]]:
+        row = self._tokenizer.encode("a")
+        own = [index for index, added in enumerate(row.special_tokens_mask) if not added] or [0]
+        return row.ids[: own[0]], row.ids[own[-1] + 1 :]
 
     def encode(self, texts: Texts) -> Tokens:
         """See `Engine.encode`."""

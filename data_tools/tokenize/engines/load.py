@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_tools.tokenize.engines.base import POLICIES, Engine, UnsupportedTokenizerError
+from data_tools.tokenize.engines.ends import choose_eod, eos_of_config, template_of
 from data_tools.tokenize.engines.gigatoken_engine import GigatokenEngine
 from data_tools.tokenize.engines.huggingface import HuggingFaceEngine
 from data_tools.tokenize.engines.sentencepiece_engine import SentencePieceEngine
+from data_tools.tokenize.engines.template import TemplateEngine
 from data_tools.tokenize.engines.tiktoken_engine import TiktokenEngine
 from data_tools.tokenize.engines.tiktoken_files import read_ranks
 from megatron_heph.errors import InputError, nearest
@@ -21,7 +22,7 @@ from megatron_heph.formats.tiktoken_schemes import Scheme
 from megatron_heph.formats.tokenizer import TokenizerFile, read_tokenizer_file
 
 ENGINES = ("auto", "native", "gigatoken", "tokenizers", "sentencepiece", "tiktoken")
-PRETRAINING_EOD = "<|endoftext|>"
+WITH_TEMPLATE = "+template"
 _GIGATOKEN_NOTE = "gigatoken is not installed: pip install 'megatron-heph[tokenize]' is several times faster here."
 
 
@@ -37,6 +38,7 @@ class Loaded:
         eod_id, eod_token: what ends a document.
         hash: of what decides the ids.
         notes: one line each, for the user: why a faster engine is not among the candidates.
+        template: ids to put before and after each document; None under the policies without one.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Loaded:
     eod_token: str
     hash: str
     notes: list[str] = field(default_factory=list)
+    template: tuple[list[int], list[int]] | None = None
     _makers: dict[str, Callable[[], Engine]] = field(default_factory=dict)
     _made: dict[str, Engine | None] = field(default_factory=dict)
 
@@ -73,8 +76,12 @@ class Loaded:
 
     @property
     def engine(self) -> Engine:
-        """The fastest engine that loads; the gate may yet choose another."""
-        return next(engine for name in self.candidates if (engine := self.build(name)) is not None)
+        """The fastest engine that loads, with the template; the gate may yet choose another."""
+        return self.with_template(next(filter(None, map(self.build, self.candidates))))
+
+    def with_template(self, engine: Engine) -> Engine:
+        """The engine as documents need it: under `parse+template` it puts the tokenizer's template around them."""
+        return engine if not self.template or not any(self.template) else TemplateEngine(engine, *self.template)
 
 
 def load_engine(
@@ -95,7 +102,7 @@ def load_engine(
         raise InputError(f"--engine is {engine!r}; {nearest(engine, ENGINES)}")
     file = read_tokenizer_file(tokenizer)
     resolved = file.scheme(scheme)
-    reference, makers, eos = _engines(file, resolved, special_tokens)
+    reference, makers, eos = _engines(file, resolved, special_tokens.removesuffix(WITH_TEMPLATE))
     notes = []
     if "gigatoken" in makers and importlib.util.find_spec("gigatoken") is None:
         if engine == "gigatoken":
@@ -111,11 +118,13 @@ def load_engine(
             f"--engine is {engine}, but {file.path} is a {file.kind} tokenizer: for these there are "
             f"{', '.join(names)}. Use --engine auto."
         )
-    token = _choose_eod(reference.special, eod, eos, file.path)
+    template = template_of(reference, file.path) if special_tokens.endswith(WITH_TEMPLATE) else None
+    token = choose_eod(reference.special, eod, eos, file.path)
     return Loaded(
         path=tokenizer, special_tokens=special_tokens, reference=reference,
         candidates=names if engine == "auto" else (engine,), required=engine != "auto",
-        eod_id=reference.special[token], eod_token=token, hash=file.hash(resolved), notes=notes, _makers=makers,
+        eod_id=reference.special[token], eod_token=token, hash=file.hash(resolved),
+        notes=notes, template=template, _makers=makers,
     )  # fmt: skip
 
 
@@ -146,7 +155,7 @@ def _engines(
             "native": lambda: _native().from_tokenizer_json(file.table, special_tokens, hf),
             "gigatoken": lambda: GigatokenEngine.from_tokenizer_json(file, special_tokens, hf),
         }
-        return hf, makers, _eos_of_config(file.path.with_name("tokenizer_config.json"))
+        return hf, makers, eos_of_config(file.path)
     ranks, special = read_ranks(file, scheme), dict(scheme.special)
     tik = TiktokenEngine(ranks, scheme, special_tokens)
     make = lambda: _native().from_tiktoken(ranks, scheme.pattern, special, special_tokens, tik)  # noqa: E731
@@ -157,30 +166,3 @@ def _native() -> Any:
     from data_tools.tokenize.engines.native import NativeEngine
 
     return NativeEngine
-
-
-def _choose_eod(special: dict[str, int], asked: str | None, eos: str | None, file: Path) -> str:
-    if asked is None:
-        asked = PRETRAINING_EOD if PRETRAINING_EOD in special else eos
-    if asked is None:
-        raise InputError(
-            f"{file} does not say which token ends a document: it has no {PRETRAINING_EOD}, and no "
-            f"eos_token stands in a tokenizer_config.json beside it. Name it with --eod; "
-            f"{nearest('</s>', special)}"
-        )
-    if asked not in special:
-        raise InputError(
-            f"{asked!r} is to end every document, but it is not a special token of {file}, so that ordinary "
-            f"text could hold it. Name another with --eod; {nearest(asked, special)}"
-        )
-    return asked
-
-
-def _eos_of_config(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    try:
-        eos = json.loads(path.read_bytes()).get("eos_token")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a JSON object: copy the tokenizer again.") from error
-    return eos.get("content") if isinstance(eos, dict) else eos     # older files hold the whole AddedToken

@@ -15,7 +15,6 @@ from data_tools.tokenize.engines.load import load_engine, tokenizer_info
 from data_tools.tokenize.engines.tiktoken_files import read_ranks
 from data_tools.tokenize.gate import choose_engine
 from data_tools.tokenize.hard_texts import HARD_TEXTS
-from data_tools.tokenize.records import tokens_without_loss
 from megatron_heph.errors import InputError, RefusedError
 from megatron_heph.formats.tiktoken_schemes import SCHEMES
 from megatron_heph.formats.tokenizer import read_tokenizer_file
@@ -327,9 +326,30 @@ def test_gigatoken_is_an_extra():
     assert importlib.util.find_spec("gigatoken"), "the extra 'tokenize' is part of 'dev'"
 
 
-def test_a_token_across_a_boundary_carries_loss_only_if_all_of_it_does():
-    segments = ((4, False), (0, True), (4, True), (2, False))
-    offsets = np.array([[0, 3], [3, 5], [5, 5], [5, 8], [8, 8], [8, 10], [10, 10]])
-    #                    hidden   astride  byte    shown   byte of a hidden one  ...   past the end
-    expected = [True, True, False, False, True, True, True, True]  # and the end follows the last segment
-    assert tokens_without_loss(segments, offsets).tolist() == expected
+def test_the_template_of_a_tokenizer_json_stands_around_every_document(bpe, tmp_path):
+    from tokenizers import Tokenizer, processors
+
+    whole = Tokenizer.from_file(str(bpe / "tokenizer.json"))
+    whole.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> <|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+    )
+    whole.save(str(tmp_path / "tokenizer.json"))
+    texts = ["", "def call", "Zürich <|im_end|>", ""]
+    loaded = load_engine(tmp_path, special_tokens="parse+template")
+    engine, report = choose_engine(loaded, Texts.of(texts))
+    assert report.engine == engine.name == loaded.engine.name
+    expected = [whole.encode(text).ids for text in texts]
+    for tokens in (engine.encode(Texts.of(texts)), engine.encode_with_spans(Texts.of(texts))[0]):
+        assert tokens.ids.tolist() == [index for ids in expected for index in ids]
+        assert tokens.lengths.tolist() == list(map(len, expected))
+    spans = engine.encode_with_spans(Texts.of(texts[:2]))[1].tolist()
+    assert spans[:5] == [[0, 0]] * 5 and spans[5][0] == 0 and spans[-1] == [8, 8]
+    assert load_engine(tmp_path).engine.encode(Texts.of([""])).lengths.tolist() == [0]
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<|im_end|>", "add_bos_token": false}')
+    with pytest.raises(InputError, match=r"add_bos_token = False, but the post-processor .* adds \[1, 1\]"):
+        load_engine(tmp_path, special_tokens="parse+template")
+
+
+def test_only_a_tokenizer_json_has_a_template():
+    with pytest.raises(InputError, match="has no template"):
+        load_engine(real("qwen"), special_tokens="parse+template")
