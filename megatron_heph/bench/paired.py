@@ -48,13 +48,14 @@ class NoiseError(Exception):
 def without(figures: Sequence[float], start_up: Sequence[float]) -> list[float]:
     """The figures less the start-up's median: a round's own would add its noise.
 
-    Raises NoiseError if what is left is less than twice what the start-up varies by.
+    Raises NoiseError if what is left is less than four times the start-up's median deviation.
     """
-    subtracted, noise = statistics.median(start_up), max(start_up) - min(start_up)
+    subtracted = statistics.median(start_up)
+    deviation = statistics.median(abs(figure - subtracted) for figure in start_up)
     left = [figure - subtracted for figure in figures]
-    if min(left) <= 2 * noise or min(left) <= 0:
+    if min(left) <= 4 * deviation or min(left) <= 0:
         raise NoiseError(
-            f"{min(left):.2f} s are left of {min(figures):.2f} s without the start-up, which varies by {noise:.2f} s: "
-            f"take a larger corpus or a quieter machine"
+            f"{min(left):.2f} s are left of {min(figures):.2f} s without the start-up, which varies by "
+            f"{deviation:.2f} s: take a larger corpus or a quieter machine"
         )
     return left

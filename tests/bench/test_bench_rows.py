@@ -67,7 +67,7 @@ def test_ratios_are_of_one_round():
 
 def test_a_difference_within_the_noise_is_no_figure():
     with pytest.raises(NoiseError, match="larger corpus"):
-        without([9.0, 6.0], [1.0, 3.0, 2.0])
+        without([9.0, 5.9], [1.0, 3.0, 2.0])
     with pytest.raises(NoiseError):
         without([5.0], [5.0])
 
