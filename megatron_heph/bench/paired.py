@@ -41,7 +41,21 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
     return Spread.of([a / b for a, b in zip(above, below, strict=True)])
 
 
+class NoiseError(Exception):
+    """A difference is no larger than what its parts vary by; the text has the figures."""
+
+
 def without(figures: Sequence[float], start_up: Sequence[float]) -> list[float]:
-    """The figures less the start-up's median: a round's own would add its noise."""
+    """The figures less the start-up's median: a round's own would add its noise.
+
+    Raises NoiseError if what is left is less than four times the start-up's median deviation.
+    """
     subtracted = statistics.median(start_up)
-    return [max(figure - subtracted, 1e-3) for figure in figures]
+    deviation = statistics.median(abs(figure - subtracted) for figure in start_up)
+    left = [figure - subtracted for figure in figures]
+    if min(left) <= 4 * deviation or min(left) <= 0:
+        raise NoiseError(
+            f"{min(left):.2f} s are left of {min(figures):.2f} s without the start-up, which varies by "
+            f"{deviation:.2f} s: take a larger corpus or a quieter machine"
+        )
+    return left

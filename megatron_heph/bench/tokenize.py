@@ -9,7 +9,7 @@ from pathlib import Path
 
 from megatron_heph.bench.card import Card, Measured, RowResult
 from megatron_heph.bench.machine import commit, machine, versions_under
-from megatron_heph.bench.paired import Spread, in_turn
+from megatron_heph.bench.paired import NoiseError, Spread, in_turn
 from megatron_heph.bench.tokenize_inputs import make_inputs
 from megatron_heph.bench.tokenize_rows import ONCE, ROWS, needed_jobs
 from megatron_heph.bench.tokenize_runs import Runs
@@ -48,12 +48,15 @@ def bench_tokenize(settings: Settings, say: Callable[[str], None] = lambda line:
 def _card(settings: Settings, runs: Runs, rows: tuple[str, ...]) -> Card:
     cpu = {job: [usage.cpu for usage in found] for job, found in runs.usages.items()}
     peak = {job: [float(usage.peak_memory) for usage in found] for job, found in runs.usages.items()}
-    sizes = runs.inputs.sizes
     results = {}
     for name in rows:
         row = ROWS[name]
         lacking = [f"{job.partition(' @ ')[0]}: {runs.failed[job]}" for job in row.jobs if job in runs.failed]
-        spread = None if lacking else row.figure(peak if name == "memory" else cpu, sizes)
+        spread = None
+        try:
+            spread = None if lacking else row.figure(peak if name == "memory" else cpu, runs.inputs.sizes)
+        except NoiseError as error:
+            lacking = [str(error)]
         met = None if spread is None else row.met(spread)
         results[name] = RowResult(row.against, row.aim_text(), spread, met, "; ".join(dict.fromkeys(lacking)))
     measured = {

@@ -80,10 +80,13 @@ class Runs:
     def _portable(self, command: list[str]) -> str:
         """A command line without the paths of this machine."""
         settings, line = self.settings, shlex.join(command)
-        folders = {settings.work: "$WORK", ROOT: ".", settings.megatron_lm: "Megatron-LM"}
-        files = {settings.tokenizer: settings.tokenizer.name, settings.corpus: settings.corpus.name}
-        for path, name in {sys.executable: "python", settings.peer_python: "python", **files, **folders}.items():
-            line = line.replace(str(path), name)
+        names = {
+            sys.executable: "python", settings.peer_python: "python",
+            str(settings.tokenizer): settings.tokenizer.name, str(settings.corpus): settings.corpus.name,
+            str(settings.work): "$WORK", str(settings.megatron_lm): "Megatron-LM", str(ROOT): ".",
+        }  # fmt: skip
+        for path, name in names.items():
+            line = line.replace(path, name)
         return line
 
     def warm_up(self) -> None:
