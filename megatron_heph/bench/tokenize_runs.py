@@ -62,7 +62,7 @@ class Runs:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         command = tool.command(self.inputs.path(source), folder / "out")
-        self.commands[name] = self._portable(command)
+        self.commands[name] = self._portable([f"{key}={value}" for key, value in tool.environment.items()] + command)
         usage = run_measured(command, self.settings.work / f"{name}.log", tool.environment)
         if source in ONCE:
             shutil.rmtree(folder)
