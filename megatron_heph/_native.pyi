@@ -59,3 +59,28 @@ def read_json_lines(block: Buffer, field: str = ..., begin: int = ..., last: boo
 def split_lines(
     block: Buffer, last: bool = ...
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int]: ...
+
+class BpeEncoder:
+    @staticmethod
+    def from_merges(
+        vocab: dict[str, int],
+        merges: list[str] | list[list[str]],
+        pattern: str,
+        whole_words: bool,
+        added: list[list[tuple[bytes, int, bool]]],
+        cache_slots: int = ...,
+    ) -> BpeEncoder: ...
+    @staticmethod
+    def from_ranks(
+        ranks: dict[bytes, int],
+        pattern: str,
+        added: list[list[tuple[bytes, int, bool]]],
+        cache_slots: int = ...,
+    ) -> BpeEncoder: ...
+    def encode(
+        self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+    def decode(self, ids: list[int]) -> bytes: ...
+    def token_lengths(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def vocab_size(self) -> int: ...

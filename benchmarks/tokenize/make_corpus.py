@@ -124,7 +124,8 @@ def main() -> int:
     try:
         found = collect(pinned_packages(args.packages))
         # One percent more than asked, so that the whole does not fall short of the size.
-        parts = {part: choose(part, found.get(part, []), int(1.01 * share * sizes[0])) for part, share in SHARES.items()}
+        budgets = {part: int(1.01 * share * sizes[0]) for part, share in SHARES.items()}
+        parts = {part: choose(part, found.get(part, []), budget) for part, budget in budgets.items()}
     except InputError as error:
         print(f"make_corpus.py: {error}", file=sys.stderr)
         return error.exit_code
@@ -132,7 +133,8 @@ def main() -> int:
     lines = sorted((line for chosen in parts.values() for line in chosen), key=lambda line: shuffled(line.key))
     args.out.mkdir(parents=True, exist_ok=True)
     table = {
-        part: {"documents": len(chosen), "bytes": sum(len(line.data) for line in chosen)} for part, chosen in parts.items()
+        part: {"documents": len(chosen), "bytes": sum(len(line.data) for line in chosen)}
+        for part, chosen in parts.items()
     }
     described = {"parts": table, "files": write_prefixes(args.out, lines, sizes)}
     (args.out / "corpus.json").write_text(json.dumps(described, indent=2) + "\n")

@@ -115,7 +115,7 @@ std::unique_ptr<BpeEncoder> build(Vocabulary&& vocabulary, const AddedRows& rows
             set.add(bytes, id, skipped);
         }
     }
-    const BpeOptions options{pattern_named(pattern), whole_words, cache_slots, cache_slots / 8};
+    const BpeOptions options{pattern_named(pattern), whole_words, cache_slots, cache_slots / 4};
     return std::make_unique<BpeEncoder>(std::move(vocabulary), std::move(sets), options);
 }
 

@@ -53,7 +53,7 @@ BpeEncoder::BpeEncoder(Vocabulary vocabulary, AddedTokens added, const BpeOption
       added_(std::move(added)),
       split_(splitter_of(options.pattern)),
       whole_words_(options.whole_words),
-      caches_(options.cache_slots, options.long_cache_slots) {
+      caches_(options.cache_slots, options.long_cache_slots, [this](PretokenCache& cache) { fill(cache); }) {
     const auto useless = [](const AddedTokenSet& set) { return !set.useful(); };
     added_.erase(std::remove_if(added_.begin(), added_.end(), useless), added_.end());
 }
@@ -69,6 +69,7 @@ Encoded BpeEncoder::encode(const std::uint8_t* data, std::size_t size, const std
     Work work{Merger(vocabulary_), caches_.lease(), 0, false, {}};
     Encoded result;
     result.lengths.reserve(documents);
+    result.ids.room_for(size / 3 + 1024);  // text has about four bytes a token: it seldom grows
     for (std::size_t i = 0; i < documents; ++i) {
         const std::uint8_t* begin = data + offsets[i];
         const std::uint8_t* end = data + offsets[i + 1];
@@ -147,10 +148,15 @@ TokenId* BpeEncoder::look_up(Work& work, const std::uint8_t* begin, const std::u
     std::uint64_t hashes[kBatch];
     const std::uint8_t* from = begin;
     for (std::size_t i = 0; i < count; ++i) {
-        // A key of a long pretoken is of no use, and does no harm.
-        keys[i] = short_key(from, static_cast<std::size_t>(ends[i] - from) & 15);
-        hashes[i] = PretokenCache::hash(keys[i]);
-        cache.prefetch(hashes[i]);
+        const auto size = static_cast<std::size_t>(ends[i] - from);
+        if (__builtin_expect(size <= kShortKey, 1)) {
+            keys[i] = short_key(from, size);
+            hashes[i] = PretokenCache::hash(keys[i]);
+            cache.prefetch(hashes[i]);
+        } else {
+            hashes[i] = size <= kLongestKey ? hash_bytes(from, size) : 0;
+            cache.prefetch_long(hashes[i]);
+        }
         from = ends[i];
     }
     from = begin;
@@ -160,7 +166,7 @@ TokenId* BpeEncoder::look_up(Work& work, const std::uint8_t* begin, const std::u
             const PretokenCache::Slot* slot = cache.find(keys[i], hashes[i]);
             ids += slot != nullptr ? PretokenCache::read(*slot, ids) : miss(work, from, size, keys[i], hashes[i], ids);
         } else {
-            ids += long_word(work, from, size, ids);
+            ids += long_word(work, from, size, hashes[i], ids);
         }
         from = ends[i];
     }
@@ -176,9 +182,9 @@ std::size_t BpeEncoder::miss(Work& work, const std::uint8_t* bytes, std::size_t 
     return count;
 }
 
-std::size_t BpeEncoder::long_word(Work& work, const std::uint8_t* bytes, std::size_t size, TokenId* ids) const {
+std::size_t BpeEncoder::long_word(Work& work, const std::uint8_t* bytes, std::size_t size, std::uint64_t hash,
+                                  TokenId* ids) const {
     if (size > kLongestKey) return merge(work, bytes, size, ids);
-    const std::uint64_t hash = hash_bytes(bytes, size);
     const PretokenCache::Record* record = work.caches.current->find_long(bytes, size, hash);
     const bool found = record != nullptr;
     if (!found && work.caches.previous != nullptr) record = work.caches.previous->find_long(bytes, size, hash);
@@ -193,8 +199,23 @@ std::size_t BpeEncoder::long_word(Work& work, const std::uint8_t* bytes, std::si
     return count;
 }
 
+// Words of the vocabulary are in the cache from the beginning: the first text finds it warm.
+void BpeEncoder::fill(PretokenCache& cache) const {
+    if (!whole_words_) return;
+    std::uint8_t padded[kShortKey + 1] = {};
+    cache.has_words = true;
+    for (TokenId id = 0; id < vocabulary_.size(); ++id) {
+        if (!vocabulary_.is_word(id)) continue;
+        const std::string_view bytes = vocabulary_.bytes_of(id);
+        if (bytes.size() > kShortKey) continue;
+        std::memcpy(padded, bytes.data(), bytes.size());
+        const ShortKey key = short_key(padded, bytes.size());
+        cache.has_words &= cache.insert(key, PretokenCache::hash(key), &id, 1);
+    }
+}
+
 std::size_t BpeEncoder::merge(Work& work, const std::uint8_t* bytes, std::size_t size, TokenId* ids) const {
-    if (whole_words_ && size <= kLongestToken) {
+    if (whole_words_ && (size > kShortKey || !work.caches.current->has_words)) {
         ids[0] = vocabulary_.find(bytes, size);
         if (ids[0] != kNoToken) return 1;
     }

@@ -45,7 +45,7 @@ struct BpeOptions {
     Pattern pattern = Pattern::kGpt2;
     bool whole_words = false;  // a pretoken that is a token is not merged
     std::size_t cache_slots = std::size_t{1} << 20;
-    std::size_t long_cache_slots = std::size_t{1} << 17;
+    std::size_t long_cache_slots = std::size_t{1} << 18;
 };
 
 // Built once; `encode` may run in many threads at a time, which share the cache.
@@ -65,7 +65,9 @@ private:
                      TokenId* ids) const;
     std::size_t miss(Work& work, const std::uint8_t* bytes, std::size_t size, ShortKey key, std::uint64_t hash,
                      TokenId* ids) const;
-    std::size_t long_word(Work& work, const std::uint8_t* bytes, std::size_t size, TokenId* ids) const;
+    std::size_t long_word(Work& work, const std::uint8_t* bytes, std::size_t size, std::uint64_t hash,
+                          TokenId* ids) const;
+    void fill(PretokenCache& cache) const;
     std::size_t merge(Work& work, const std::uint8_t* bytes, std::size_t size, TokenId* ids) const;
 
     Vocabulary vocabulary_;

@@ -1,43 +1,19 @@
 #include "bpe_cache.h"
 
-#include <sys/mman.h>
-
 #include <new>
+#include <utility>
 
 namespace heph {
-
-namespace {
-
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
-
-// Zeroed memory that the kernel may back with huge pages: a random look-up then seldom misses the TLB.
-void* map_zeroed(std::size_t bytes) {
-    void* made = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (made == MAP_FAILED) throw std::bad_alloc();
-    const auto address = reinterpret_cast<std::uintptr_t>(made);
-    const std::uintptr_t begin = (address + kHugePage - 1) / kHugePage * kHugePage;
-    if (begin > address) ::munmap(made, begin - address);
-    const std::uintptr_t tail = address + kHugePage - begin;
-    if (tail > 0) ::munmap(reinterpret_cast<void*>(begin + bytes), tail);
-    void* table = reinterpret_cast<void*>(begin);
-    ::madvise(table, bytes, MADV_HUGEPAGE);
-    return table;
-}
-
-}  // namespace
 
 static_assert(sizeof(PretokenCache::Slot) == 32 && std::atomic<std::uint64_t>::is_always_lock_free, "");
 
 PretokenCache::PretokenCache(std::size_t short_slots, std::size_t long_slots)
     : mask_(short_slots - 1),
       long_mask_(long_slots - 1),
-      limit_(short_slots / 2),
-      table_bytes_((short_slots * sizeof(Slot) + 4095) / 4096 * 4096),
-      slots_(static_cast<Slot*>(map_zeroed(table_bytes_))),  // all bits zero: free slots
+      slots_(short_slots),
       records_(new std::atomic<const Record*>[long_slots]()) {}
 
 PretokenCache::~PretokenCache() {
-    ::munmap(static_cast<void*>(slots_), table_bytes_);
     for (Record* record = all_records_.load(std::memory_order_acquire); record != nullptr;) {
         Record* next = record->next;
         ::operator delete(record);
@@ -64,7 +40,7 @@ std::size_t PretokenCache::read_record(std::uint64_t pointer, TokenId* ids) {
     return record->count;
 }
 
-void PretokenCache::insert(ShortKey key, std::uint64_t hash, const TokenId* ids, std::size_t count) {
+bool PretokenCache::insert(ShortKey key, std::uint64_t hash, const TokenId* ids, std::size_t count) {
     for (std::size_t probe = 0; probe < kProbes; ++probe) {
         Slot& slot = slots_[(hash + probe) & mask_];
         std::uint64_t held = slot.high.load(std::memory_order_acquire);
@@ -81,11 +57,12 @@ void PretokenCache::insert(ShortKey key, std::uint64_t hash, const TokenId* ids,
             slot.second.store(values[1], std::memory_order_relaxed);
             slot.high.store(key.high, std::memory_order_release);
             inserted_.fetch_add(1, std::memory_order_relaxed);
-            return;
+            return true;
         }
         // Another thread may have put the same key there; if it is still at it, the key may stand twice.
-        if (held == key.high && slot.low.load(std::memory_order_relaxed) == key.low) return;
+        if (held == key.high && slot.low.load(std::memory_order_relaxed) == key.low) return true;
     }
+    return false;
 }
 
 const PretokenCache::Record* PretokenCache::find_long(const std::uint8_t* bytes, std::size_t size,
@@ -107,22 +84,23 @@ void PretokenCache::insert_long(const std::uint8_t* bytes, std::size_t size, std
         const Record* expected = nullptr;
         slot.compare_exchange_strong(expected, make_record(bytes, size, hash, ids, count), std::memory_order_release,
                                      std::memory_order_relaxed);
-        inserted_.fetch_add(mask_ / long_mask_, std::memory_order_relaxed);
+        inserted_long_.fetch_add(1, std::memory_order_relaxed);
         return;
     }
 }
 
-CacheGenerations::CacheGenerations(std::size_t short_slots, std::size_t long_slots)
-    : short_slots_(short_slots),
-      long_slots_(long_slots),
-      lease_{std::make_shared<PretokenCache>(short_slots, long_slots), nullptr} {}
+CacheGenerations::CacheGenerations(std::size_t short_slots, std::size_t long_slots, Fill fill)
+    : short_slots_(short_slots), long_slots_(long_slots), fill_(std::move(fill)), lease_{make(), nullptr} {}
+
+std::shared_ptr<PretokenCache> CacheGenerations::make() const {
+    auto cache = std::make_shared<PretokenCache>(short_slots_, long_slots_);
+    fill_(*cache);
+    return cache;
+}
 
 CacheGenerations::Lease CacheGenerations::lease() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (lease_.current->crowded()) {
-        lease_.previous = std::move(lease_.current);
-        lease_.current = std::make_shared<PretokenCache>(short_slots_, long_slots_);
-    }
+    if (lease_.current->crowded()) lease_.previous = std::exchange(lease_.current, make());
     return lease_;
 }
 

@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 
 #include "bpe_vocabulary.h"
+#include "huge_array.h"
 
 namespace heph {
 
@@ -55,8 +57,8 @@ public:
         std::atomic<std::uint64_t> second;
     };
     static constexpr unsigned kCountShift = 28;
-    static constexpr std::uint64_t kIdBits = ~(std::uint64_t{15} << kCountShift);
-    static_assert(kMostTokens <= 1 << kCountShift, "ids and their count share a word");
+    static constexpr std::uint64_t kIdsOnly = ~(std::uint64_t{15} << kCountShift);
+    static_assert(kIdBits <= kCountShift, "ids and their count share a word");
 
     explicit PretokenCache(std::size_t short_slots, std::size_t long_slots);
     ~PretokenCache();
@@ -65,6 +67,7 @@ public:
 
     static std::uint64_t hash(ShortKey key) { return mix(key.low, key.high); }
     void prefetch(std::uint64_t hash) const { __builtin_prefetch(&slots_[hash & mask_]); }
+    void prefetch_long(std::uint64_t hash) const { __builtin_prefetch(&records_[hash & long_mask_]); }
 
     // The slot of a key, or null.
     const Slot* find(ShortKey key, std::uint64_t hash) const {
@@ -82,17 +85,25 @@ public:
         const std::uint64_t second = slot.second.load(std::memory_order_relaxed);
         const std::size_t count = first >> kCountShift & 15;
         if (__builtin_expect(count == 0, 0)) return read_record(second, ids);
-        const std::uint64_t values[2] = {first & kIdBits, second};
+        const std::uint64_t values[2] = {first & kIdsOnly, second};
         std::memcpy(ids, values, sizeof(values));
         return count;
     }
-    void insert(ShortKey key, std::uint64_t hash, const TokenId* ids, std::size_t count);
+    // False if there is no room.
+    bool insert(ShortKey key, std::uint64_t hash, const TokenId* ids, std::size_t count);
 
     const Record* find_long(const std::uint8_t* bytes, std::size_t size, std::uint64_t hash) const;
     void insert_long(const std::uint8_t* bytes, std::size_t size, std::uint64_t hash, const TokenId* ids,
                      std::size_t count);
 
-    bool crowded() const { return inserted_.load(std::memory_order_relaxed) > limit_; }
+    // Whether every short word of the vocabulary is in it; set before the cache is shared.
+    bool has_words = false;
+
+    // Half full: from here on pretokens would start to find no room.
+    bool crowded() const {
+        return inserted_.load(std::memory_order_relaxed) > mask_ / 2 ||
+               inserted_long_.load(std::memory_order_relaxed) > long_mask_ / 2;
+    }
 
 private:
     static constexpr std::size_t kProbes = 8;
@@ -103,12 +114,11 @@ private:
 
     std::size_t mask_;
     std::size_t long_mask_;
-    std::size_t limit_;
-    std::size_t table_bytes_;
-    Slot* slots_;
+    HugeArray<Slot> slots_;  // all bits zero: free
     std::unique_ptr<std::atomic<const Record*>[]> records_;
     std::atomic<Record*> all_records_{nullptr};
     std::atomic<std::size_t> inserted_{0};
+    std::atomic<std::size_t> inserted_long_{0};
 };
 
 // Two generations: what is used again is copied from the older one into the newer; when that is crowded it
@@ -119,12 +129,17 @@ public:
         std::shared_ptr<PretokenCache> current;
         std::shared_ptr<PretokenCache> previous;  // or null
     };
-    CacheGenerations(std::size_t short_slots, std::size_t long_slots);
+    // `fill` puts into a new cache what is known beforehand.
+    using Fill = std::function<void(PretokenCache&)>;
+    CacheGenerations(std::size_t short_slots, std::size_t long_slots, Fill fill);
     Lease lease();  // for one call
 
 private:
+    std::shared_ptr<PretokenCache> make() const;
+
     std::size_t short_slots_;
     std::size_t long_slots_;
+    Fill fill_;
     std::mutex mutex_;
     Lease lease_;
 };

@@ -1,7 +1,6 @@
 #include "bpe_merge.h"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -20,38 +19,36 @@ std::size_t Merger::merge(const std::uint8_t* bytes, std::size_t size, TokenId* 
 }
 
 std::size_t Merger::merge_short(const std::uint8_t* bytes, std::size_t size, TokenId* ids) {
-    Merge merges[kShort];  // of part i with part i + 1
+    Rank ranks[kShort];  // of part i with part i + 1
     std::size_t last = size - 1;
     ids[0] = vocabulary_.byte_id(bytes[0]);
     for (std::size_t i = 0; i < last; ++i) {
         ids[i + 1] = vocabulary_.byte_id(bytes[i + 1]);
-        merges[i] = vocabulary_.merge_of_bytes(bytes[i], bytes[i + 1]);
+        ranks[i] = vocabulary_.rank_of_bytes(bytes[i], bytes[i + 1]);
     }
     while (last > 0) {
         std::size_t best = 0;
-        Merge lowest = merges[0];
+        Rank lowest = ranks[0];
         for (std::size_t i = 1; i < last; ++i) {
-            best = merges[i] < lowest ? i : best;
-            lowest = merges[i] < lowest ? merges[i] : lowest;
+            best = ranks[i] < lowest ? i : best;
+            lowest = ranks[i] < lowest ? ranks[i] : lowest;
         }
-        if (lowest == kNoMerge) break;
+        if (lowest == kNoRank) break;
         --last;
-        ids[best] = static_cast<TokenId>(lowest);
-        std::memmove(ids + best + 1, ids + best + 2, (last - best) * sizeof(TokenId));
-        if (best < last) {
-            std::memmove(merges + best + 1, merges + best + 2, (last - best - 1) * sizeof(Merge));
-            merges[best] = vocabulary_.merge_of(ids[best], ids[best + 1]);
-        }
-        if (best > 0) merges[best - 1] = vocabulary_.merge_of(ids[best - 1], ids[best]);
+        ids[best] = vocabulary_.merged(lowest);
+        for (std::size_t i = best + 1; i <= last; ++i) ids[i] = ids[i + 1];
+        for (std::size_t i = best + 1; i < last; ++i) ranks[i] = ranks[i + 1];
+        if (best < last) ranks[best] = vocabulary_.rank_of(ids[best], ids[best + 1]);
+        if (best > 0) ranks[best - 1] = vocabulary_.rank_of(ids[best - 1], ids[best]);
     }
     return last + 1;
 }
 
 // Looks at the pair of `left` and the part behind it.
 void Merger::offer(std::size_t left, std::size_t right) {
-    merges_[left] = right < parts_.size() ? vocabulary_.merge_of(parts_[left], parts_[right]) : kNoMerge;
-    if (merges_[left] == kNoMerge) return;
-    heap_.push_back((merges_[left] & ~Merge{0xFFFFFFFF}) | left);
+    ranks_[left] = right < parts_.size() ? vocabulary_.rank_of(parts_[left], parts_[right]) : kNoRank;
+    if (ranks_[left] == kNoRank) return;
+    heap_.push_back(std::uint64_t{ranks_[left]} << 32 | left);
     std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
 }
 
@@ -61,14 +58,14 @@ std::size_t Merger::merge_long(const std::uint8_t* bytes, std::size_t size, Toke
     parts_.resize(size);
     next_.resize(size);
     before_.resize(size);
-    merges_.resize(size);
+    ranks_.resize(size);
     heap_.clear();
     for (std::size_t i = 0; i < size; ++i) {
         parts_[i] = vocabulary_.byte_id(bytes[i]);
         next_[i] = static_cast<std::uint32_t>(i + 1);
         before_[i] = i > 0 ? static_cast<std::uint32_t>(i - 1) : kNone;
-        merges_[i] = i + 1 < size ? vocabulary_.merge_of_bytes(bytes[i], bytes[i + 1]) : kNoMerge;
-        if (merges_[i] != kNoMerge) heap_.push_back((merges_[i] & ~Merge{0xFFFFFFFF}) | i);
+        ranks_[i] = i + 1 < size ? vocabulary_.rank_of_bytes(bytes[i], bytes[i + 1]) : kNoRank;
+        if (ranks_[i] != kNoRank) heap_.push_back(std::uint64_t{ranks_[i]} << 32 | i);
     }
     std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
     while (!heap_.empty()) {
@@ -76,10 +73,10 @@ std::size_t Merger::merge_long(const std::uint8_t* bytes, std::size_t size, Toke
         std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
         heap_.pop_back();
         const std::size_t left = top & 0xFFFFFFFF;
-        if (merges_[left] == kNoMerge || merges_[left] >> 32 != top >> 32) continue;  // the pair is gone
+        if (ranks_[left] != top >> 32) continue;  // that pair is gone
         const std::size_t right = next_[left];
-        parts_[left] = static_cast<TokenId>(merges_[left]);
-        merges_[right] = kNoMerge;
+        parts_[left] = vocabulary_.merged(ranks_[left]);
+        ranks_[right] = kNoRank;
         next_[left] = next_[right];
         if (next_[left] < size) before_[next_[left]] = static_cast<std::uint32_t>(left);
         offer(left, next_[left]);

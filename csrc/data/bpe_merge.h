@@ -27,7 +27,7 @@ private:
     std::vector<TokenId> parts_;
     std::vector<std::uint32_t> next_;
     std::vector<std::uint32_t> before_;
-    std::vector<Merge> merges_;  // with the part's right neighbour
+    std::vector<Rank> ranks_;  // with the part's right neighbour
     std::vector<std::uint64_t> heap_;
 };
 

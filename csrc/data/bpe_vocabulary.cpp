@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -59,10 +60,12 @@ void Vocabulary::add_token(TokenId id, std::string_view bytes, bool word) {
     if (id >= lengths_.size()) {
         lengths_.resize(id + std::size_t{1}, kUnset);
         starts_.resize(id + std::size_t{1});
+        is_word_.resize(id + std::size_t{1});
     }
     starts_[id] = bytes_.size();
     lengths_[id] = static_cast<std::uint32_t>(bytes.size());
     bytes_.append(bytes);
+    is_word_[id] = word;
     if (!word) return;
     if (++word_count_ * 2 > words_.size()) grow_words();
     const std::uint64_t hash = hash_bytes(raw(bytes), bytes.size());
@@ -113,49 +116,31 @@ TokenId Vocabulary::require(std::string_view bytes) const {
 }
 
 void Vocabulary::reserve_merges(std::size_t count) {
-    std::size_t slots = 1024;
-    while (slots < count * 2) slots *= 2;
-    if (slots > pairs_.size()) grow_pairs(slots);
+    pairs_ = PairTable(count);
+    merged_.reserve(count);
 }
 
-void Vocabulary::grow_pairs(std::size_t slots) {
-    const std::vector<Pair> old = std::exchange(pairs_, std::vector<Pair>(slots));
-    pair_mask_ = slots - 1;
-    pair_count_ = 0;
-    for (const Pair& pair : old) {
-        if (pair.key != kFree) put_pair(static_cast<TokenId>(pair.key >> 32), static_cast<TokenId>(pair.key), pair.merge);
-    }
-}
-
-void Vocabulary::put_pair(TokenId left, TokenId right, Merge merge) {
-    if (++pair_count_ * 3 > pairs_.size() * 2) {
-        grow_pairs(std::max<std::size_t>(pairs_.size() * 2, 1024));
-        ++pair_count_;
-    }
-    const std::uint64_t key = pair_key(left, right);
-    std::size_t at = mix(key, 0) & pair_mask_;
-    while (pairs_[at].key != kFree && pairs_[at].key != key) at = (at + 1) & pair_mask_;
-    pairs_[at] = {key, merge};
-}
-
-void Vocabulary::add_merge(std::string_view left, std::string_view right, std::uint32_t rank) {
+void Vocabulary::add_merge(std::string_view left, std::string_view right, Rank rank) {
     const TokenId left_id = require(left);
     const TokenId right_id = require(right);
     std::string whole(left);
     whole.append(right);
-    put_pair(left_id, right_id, Merge{rank} << 32 | require(whole));
+    if (rank >= merged_.size()) merged_.resize(rank + std::size_t{1}, kNoToken);
+    merged_[rank] = require(whole);
+    pairs_.put(left_id, right_id, rank);
 }
 
 void Vocabulary::merge_by_id() {
+    merged_.resize(lengths_.size());
+    std::iota(merged_.begin(), merged_.end(), TokenId{0});
     for (TokenId id = 0; id < lengths_.size(); ++id) {
-        if (!known(id)) continue;
+        if (!is_word(id)) continue;
         const std::string_view whole = bytes_of(id);
-        if (find(raw(whole), whole.size()) != id) continue;  // not a word
         for (std::size_t cut = 1; cut < whole.size(); ++cut) {
             const TokenId left = find(raw(whole), cut);
             if (left == kNoToken) continue;
             const TokenId right = find(raw(whole) + cut, whole.size() - cut);
-            if (right != kNoToken) put_pair(left, right, Merge{id} << 32 | id);
+            if (right != kNoToken) pairs_.put(left, right, id);
         }
     }
 }
@@ -169,10 +154,9 @@ void Vocabulary::finish() {
             throw std::invalid_argument("the byte " + shown({&text, 1}) + " is not a token: some text has no ids");
         }
     }
-    if (pairs_.empty()) grow_pairs(1024);
-    byte_pairs_.resize(1 << 16);
+    byte_ranks_.resize(1 << 16);
     for (unsigned pair = 0; pair < 1 << 16; ++pair) {
-        byte_pairs_[pair] = merge_of(byte_ids_[pair >> 8], byte_ids_[pair & 255]);
+        byte_ranks_[pair] = rank_of(byte_ids_[pair >> 8], byte_ids_[pair & 255]);
     }
 }
 

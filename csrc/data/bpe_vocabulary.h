@@ -7,11 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "bpe_pairs.h"
+
 namespace heph {
 
-using TokenId = std::uint32_t;
 constexpr TokenId kNoToken = 0xFFFFFFFF;
-constexpr TokenId kMostTokens = 1 << 22;         // an id must be below it
 constexpr std::size_t kLongestToken = 1 << 12;  // in bytes
 
 // 128-bit product of two keyed words, folded: every bit of the result depends on all of the input.
@@ -21,10 +21,6 @@ inline std::uint64_t mix(std::uint64_t low, std::uint64_t high) {
 }
 
 std::uint64_t hash_bytes(const std::uint8_t* bytes, std::size_t size);
-
-// What a pair of neighbours becomes: `rank << 32 | id`, so that the smaller value merges first.
-using Merge = std::uint64_t;
-constexpr Merge kNoMerge = ~Merge{0};
 
 class Vocabulary {
 public:
@@ -41,19 +37,14 @@ public:
     void finish();
 
     TokenId find(const std::uint8_t* bytes, std::size_t size) const;
-    Merge merge_of(TokenId left, TokenId right) const {
-        const std::uint64_t key = pair_key(left, right);
-        for (std::size_t at = mix(key, 0) & pair_mask_;; at = (at + 1) & pair_mask_) {
-            const Pair& pair = pairs_[at];
-            if (pair.key == key) return pair.merge;
-            if (pair.key == kFree) return kNoMerge;
-        }
-    }
-    Merge merge_of_bytes(std::uint8_t left, std::uint8_t right) const { return byte_pairs_[left << 8 | right]; }
+    Rank rank_of(TokenId left, TokenId right) const { return pairs_.find(left, right); }
+    Rank rank_of_bytes(std::uint8_t left, std::uint8_t right) const { return byte_ranks_[left << 8 | right]; }
+    TokenId merged(Rank rank) const { return merged_[rank]; }
     TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
 
     std::size_t size() const { return lengths_.size(); }  // largest id + 1
     bool known(TokenId id) const { return id < lengths_.size() && lengths_[id] != kUnset; }
+    bool is_word(TokenId id) const { return known(id) && is_word_[id]; }
     std::string_view bytes_of(TokenId id) const { return {bytes_.data() + starts_[id], lengths_[id]}; }
 
 private:
@@ -61,29 +52,21 @@ private:
         std::uint32_t tag = 0;  // upper bits of the hash
         TokenId id = kNoToken;
     };
-    struct Pair {
-        std::uint64_t key = kFree;
-        Merge merge = kNoMerge;
-    };
-    static constexpr std::uint64_t kFree = ~std::uint64_t{0};
     static constexpr std::uint32_t kUnset = 0xFFFFFFFF;
-    static std::uint64_t pair_key(TokenId left, TokenId right) { return std::uint64_t{left} << 32 | right; }
 
     Word& slot_of(std::uint64_t hash, std::string_view bytes);
     void grow_words();
-    void grow_pairs(std::size_t slots);
-    void put_pair(TokenId left, TokenId right, Merge merge);
     TokenId require(std::string_view bytes) const;
 
     std::string bytes_;                   // of all tokens
     std::vector<std::uint64_t> starts_;   // by id
     std::vector<std::uint32_t> lengths_;  // by id
+    std::vector<bool> is_word_;           // by id
     std::vector<Word> words_;
     std::size_t word_count_ = 0;
-    std::vector<Pair> pairs_;
-    std::size_t pair_count_ = 0;
-    std::size_t pair_mask_ = 0;
-    std::vector<Merge> byte_pairs_;
+    PairTable pairs_;
+    std::vector<TokenId> merged_;    // by rank
+    std::vector<Rank> byte_ranks_;   // of two bytes
     TokenId byte_ids_[256] = {};
 };
 

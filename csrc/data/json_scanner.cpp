@@ -26,6 +26,21 @@ unsigned char unescaped(unsigned char letter) {
     }
 }
 
+constexpr std::int32_t kNoDigit = 1 << 16;  // larger than four digits make
+
+constexpr std::array<std::int32_t, 256> make_hex_digits() {
+    std::array<std::int32_t, 256> digits{};
+    for (int i = 0; i < 256; ++i) {
+        const int lower = i | 0x20;
+        digits[static_cast<std::size_t>(i)] = i >= '0' && i <= '9'           ? i - '0'
+                                              : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10
+                                                                             : kNoDigit;
+    }
+    return digits;
+}
+
+constexpr std::array<std::int32_t, 256> kHexDigits = make_hex_digits();
+
 bool is_digit(unsigned char byte) { return byte >= '0' && byte <= '9'; }
 bool is_high_surrogate(std::uint32_t code) { return code >= 0xD800 && code < 0xDC00; }
 bool is_low_surrogate(std::uint32_t code) { return code >= 0xDC00 && code < 0xE000; }
@@ -194,7 +209,8 @@ JsonCopy JsonScanner::read_string(unsigned char* out, bool* escaped) {
         }
         if (byte == '\\') {
             *escaped = true;
-            read_escape<Copy>(copy);
+            do read_escape<Copy>(copy);
+            while (now() == '\\');
         } else if (byte >= 0x80) {
             read_sequences<Copy>(copy);
         } else {
@@ -245,15 +261,16 @@ void JsonScanner::read_escape(JsonCopy& copy) {
 
 std::uint32_t JsonScanner::read_hex() {
     ++at_;  // the u
-    std::uint32_t code = 0;
-    for (int i = 0; i < 4; ++i, ++at_) {
-        const unsigned char byte = now();
-        const unsigned char lower = byte | 0x20;
-        if (is_digit(byte)) code = code << 4 | (byte - '0');
-        else if (lower >= 'a' && lower <= 'f') code = code << 4 | (lower - 'a' + 10u);
-        else fail_expected("four hexadecimal digits after \\u");
+    if (end_ - at_ >= 4) {
+        const std::int32_t code = kHexDigits[at_[0]] << 12 | kHexDigits[at_[1]] << 8 | kHexDigits[at_[2]] << 4 |
+                                  kHexDigits[at_[3]];
+        if (code < kNoDigit) {
+            at_ += 4;
+            return static_cast<std::uint32_t>(code);
+        }
     }
-    return code;
+    while (kHexDigits[now()] != kNoDigit) ++at_;
+    fail_expected("four hexadecimal digits after \\u");
 }
 
 std::string JsonScanner::here() const { return " at byte " + std::to_string(at_ - begin_ + 1); }

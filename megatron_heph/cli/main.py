@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "continue the pretraining of a model by a recipe",
     "eval": "measure a model",
     "report": "write a run's report.html",
+    "bench": "measure ours against others on this machine",
 }
 
 

@@ -1,0 +1,97 @@
+"""A benchmark's card: what was measured, on what, with which result; as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from megatron_heph.bench.paired import Spread
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """A comparison and its aim; without a figure where it could not be made, for the reason in `lacking`."""
+
+    against: str
+    aim: str
+    ratio: Spread | None
+    met: bool | None
+    lacking: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All runs of one job: CPU and wall time in seconds, memory in bytes."""
+
+    cpu: Spread
+    wall: Spread
+    peak_memory: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a reader needs to trust a figure or to measure it again."""
+
+    title: str
+    about: Mapping[str, str]
+    versions: Mapping[str, str]
+    corpus: Mapping[str, str]
+    commands: Mapping[str, str]
+    rows: Mapping[str, RowResult]
+    measured: Mapping[str, Measured]
+    same: Mapping[str, bool]      # which outputs were compared, and whether they are the same bytes
+
+    def json(self) -> str:
+        """All of it, for programs."""
+        return json.dumps(asdict(self), indent=2)
+
+    def markdown(self) -> str:
+        """All of it, for people."""
+        rows = [[name, row.against, row.aim, _ratio(row), _verdict(row)] for name, row in self.rows.items()]
+        jobs = [
+            [job, _seconds(found.cpu), _seconds(found.wall), f"{found.peak_memory / 2**20:.0f}", str(found.runs)]
+            for job, found in sorted(self.measured.items())
+        ]
+        verdicts = {True: "the same bytes (.bin and .idx)", False: "**different**"}
+        same = [[pair, verdicts[equal]] for pair, equal in self.same.items()]
+        return "\n".join([
+            f"# {self.title}", "",
+            "Ratios are medians of paired runs, with the least and the largest. CPU is user + system time of a "
+            "process and its descendants.", "",
+            *_table(["row", "against", "aim", "ratio", ""], rows), "",
+            "## Outputs", "", *_table(["outputs", "compared byte by byte"], same), "",
+            "## Runs", "", *_table(["tool @ input", "CPU s", "wall s", "peak MiB", "runs"], jobs), "",
+            "## Setting", "", *_table(["what", ""], [*self.about.items(), *self.corpus.items()]), "",
+            ", ".join(f"{name} {version}" for name, version in self.versions.items()), "",
+            "## Commands", "", "```", *(f"{name}:  {command}" for name, command in self.commands.items()), "```", "",
+        ])  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """Writes `path` (Markdown) and its neighbour with the suffix `.json`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.markdown())
+        path.with_suffix(".json").write_text(self.json() + "\n")
+
+
+def _ratio(row: RowResult) -> str:
+    if row.ratio is None:
+        return "-"
+    return f"**{row.ratio.median:.3g}** ({row.ratio.least:.3g} - {row.ratio.largest:.3g})"
+
+
+def _verdict(row: RowResult) -> str:
+    if row.lacking:
+        return f"not measured: {row.lacking}"
+    return {True: "met", False: "**not met**", None: "for information"}[row.met]
+
+
+def _seconds(spread: Spread) -> str:
+    return f"{spread.median:.2f} ({spread.least:.2f} - {spread.largest:.2f})"
+
+
+def _table(head: list[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]
