@@ -17,6 +17,7 @@ from data_tools.tokenize.engines.base import Engine
 from data_tools.tokenize.engines.load import Loaded
 from data_tools.tokenize.hard_texts import HARD_TEXTS, texts_about
 from megatron_heph.errors import RefusedError
+from megatron_heph.formats.tokenizer import no_collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class _InexactError(Exception):
     """An engine is not exact; its text says where."""
 
 
+@no_collection()
 def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
     """The fastest engine that is exact on the hard texts and on `sample`, texts of the input.
 

@@ -360,6 +360,15 @@ def test_the_template_of_a_tokenizer_json_stands_around_every_document(bpe, tmp_
         load_engine(tmp_path, special_tokens="parse+template")
 
 
+def test_a_token_that_only_the_configuration_names_is_not_parsed_by_halves(bpe, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes((bpe / "tokenizer.json").read_bytes())
+    more = {"eos_token": "<|im_end|>", "pad_token": {"content": "[PAD]"}, "additional_special_tokens": ["<|im_start|>"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(more))
+    with pytest.raises(InputError, match=r"names '\[PAD\]', which tokenizer.json does not have"):
+        load_engine(tmp_path, special_tokens="parse")
+    assert load_engine(tmp_path).eod_token == "<|endoftext|>"
+
+
 def test_only_a_tokenizer_json_has_a_template():
     with pytest.raises(InputError, match="has no template"):
         load_engine(real("qwen"), special_tokens="parse+template")
