@@ -64,7 +64,7 @@ class Loaded:
         if name not in self._made:
             try:
                 self._made[name] = self._makers[name]()
-            except (UnsupportedTokenizerError, ImportError) as error:
+            except UnsupportedTokenizerError as error:
                 if self.required:
                     raise InputError(
                         f"--engine {name} cannot do the tokenizer {self.path}: {error}. Use --engine auto, or "
