@@ -5,6 +5,7 @@
 
 #include "bind.h"
 #include "bpe.h"
+#include "unicode_classes.h"
 
 namespace py = pybind11;
 
@@ -188,6 +189,14 @@ Array<std::int64_t> token_lengths(const BpeEncoder& encoder) {
 }  // namespace
 
 void bind_bpe(py::module_& module) {
+    module.def("unicode_classes", [] {
+        std::vector<std::uint8_t> classes(0x110000);
+        for (std::uint32_t code = 0; code < classes.size(); ++code) {
+            classes[code] = static_cast<std::uint8_t>(unicode_class(code));
+        }
+        return to_numpy(std::move(classes));
+    }, "uint8 [0x110000]: the class bits of every code point (csrc/data/unicode_classes.h).");
+
     constexpr std::size_t kSlots = std::size_t{1} << 20;
     py::class_<BpeEncoder>(module, "BpeEncoder", "Byte-level BPE; `encode` may run in many threads at a time.")
         .def_static("from_merges", &from_merges, py::arg("vocab"), py::arg("merges"), py::arg("pattern"),

@@ -17,6 +17,7 @@ from data_tools.tokenize.engines.base import Engine
 from data_tools.tokenize.engines.load import Loaded
 from data_tools.tokenize.hard_texts import HARD_TEXTS, texts_about
 from megatron_heph.errors import RefusedError
+from megatron_heph.formats.tokenizer import no_collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,11 @@ class GateReport:
     Attributes:
         engine: the name of the one that passed.
         texts: how many were checked.
-        lossy: how many of them do not come back letter by letter (a normalizer's doing).
         warnings: one line for each engine that was not exact, or that could not be loaded: to be shown.
     """
 
     engine: str
     texts: int
-    lossy: int
     warnings: tuple[str, ...]
 
 
@@ -40,6 +39,7 @@ class _InexactError(Exception):
     """An engine is not exact; its text says where."""
 
 
+@no_collection()
 def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
     """The fastest engine that is exact on the hard texts and on `sample`, texts of the input.
 
@@ -55,6 +55,7 @@ def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
             f"tokenizer {loaded.path}: {error}. Its ids cannot be trusted; use another version of "
             f"{loaded.reference.name}, and report the tokenizer."
         ) from error
+    _check_no_end(expected, texts, loaded)
     warnings = []
     for name in loaded.candidates:
         engine = loaded.build(name)
@@ -66,12 +67,20 @@ def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
         except _InexactError as error:
             warnings.append(_verdict(engine, loaded, error))
             continue
-        strings, ids = texts.strings(), np.split(expected.ids, np.cumsum(expected.lengths)[:-1])
-        lossy = sum(
-            loaded.reference.decode(own.tolist()) != text for own, text in zip(ids, strings, strict=True)
-        )
-        return loaded.with_template(engine), GateReport(engine.name, len(texts), lossy, (*loaded.notes, *warnings))
+        return loaded.with_template(engine), GateReport(engine.name, len(texts), (*loaded.notes, *warnings))
     raise RefusedError(warnings[0])
+
+
+def _check_no_end(tokens: Tokens, texts: Texts, loaded: Loaded) -> None:
+    """Under `text` no text ends a document; a model that has the token among its pieces may spell it."""
+    if loaded.special_tokens != "text" or loaded.eod_id not in tokens.ids:
+        return
+    index = next(index for index, ids in _documents(tokens) if loaded.eod_id in ids)
+    raise RefusedError(
+        f"The tokenizer {loaded.path} gives its end-of-document token {loaded.eod_token!r} out of ordinary text "
+        f"({_shown(texts, index)}), also under --special-tokens text, as its model has it among its pieces: a page "
+        f"could end a document. Name another token with --eod, or use --special-tokens parse if the text may."
+    )
 
 
 def _verdict(engine: Engine, loaded: Loaded, error: _InexactError) -> str:
@@ -85,7 +94,7 @@ def _verdict(engine: Engine, loaded: Loaded, error: _InexactError) -> str:
 
 
 def _consistent(engine: Engine, texts: Texts, loaded: Loaded, expected: Tokens | None = None) -> Tokens:
-    """The ids of the texts: as `expected`, the same alone and with spans, in the vocabulary, without eod."""
+    """The ids of the texts: as `expected`, the same alone and with spans, and in the vocabulary."""
     try:
         tokens = engine.encode(texts)
         if expected is not None:
@@ -105,11 +114,6 @@ def _consistent(engine: Engine, texts: Texts, loaded: Loaded, expected: Tokens |
             raise _InexactError(
                 f"{_shown(texts, index)} gives the ids {ids.min()} to {ids.max()} in a vocabulary of "
                 f"{engine.vocab_size}"
-            )
-        if loaded.special_tokens == "text" and loaded.eod_id in ids:
-            raise _InexactError(
-                f"{_shown(texts, index)} gives the end-of-document token {loaded.eod_token!r} out of "
-                f"ordinary text"
             )
     return tokens
 

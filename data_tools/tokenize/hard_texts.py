@@ -136,5 +136,5 @@ def texts_about(special: Iterable[str]) -> list[str]:
     """Every special token as it may stand in a text: whole, alone, cut short, and between spaces."""
     names = list(special)
     groups = [names[start : start + _PER_TEXT] for start in range(0, len(names), _PER_TEXT)]
-    texts = ["".join(f"a{name}b {name} {name}" for name in group) for group in groups]
+    texts = ["".join(f"a{name}b {name}" for name in group) for group in groups]
     return texts + [part for name in names[:8] for part in (name, name[:-1], name[1:], name + name, f"\n{name}\n")]

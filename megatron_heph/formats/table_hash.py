@@ -36,13 +36,12 @@ def hash_table(table: dict[str, Any]) -> str:
 
 
 def _add_vocabulary(digest: Any, vocabulary: dict[str, int]) -> None:
-    ids = np.fromiter(vocabulary.values(), np.int64, len(vocabulary))
     tokens: Sequence[str] = list(vocabulary)
-    if len(np.unique(ids)) < len(ids):      # two names of one id: their order in the file means nothing
-        tokens = sorted(tokens)
-    elif (np.diff(ids) < 0).any():
-        tokens = sorted(tokens, key=vocabulary.__getitem__)
-    digest.update(np.fromiter((vocabulary[token] for token in tokens), np.int64, len(tokens)).tobytes())
+    ids = np.fromiter(vocabulary.values(), np.int64, len(tokens))
+    if (np.diff(ids) <= 0).any():     # not in the order of ids, or two names of one id: by id, then by name
+        tokens = sorted(tokens, key=lambda token: (vocabulary[token], token))
+        ids = np.sort(ids)
+    digest.update(ids.tobytes())
     _add_strings(digest, tokens)
 
 

@@ -139,7 +139,7 @@ def read_tokenizer_json(file: Path) -> dict[str, Any]:
 
 def _parse_json(data: bytes, file: Path) -> Any:
     try:
-        with _no_collection():
+        with no_collection():
             return json.loads(data)
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}): copy the tokenizer again.") from error
@@ -155,8 +155,11 @@ def _checked(table: Any, file: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hundreds of thousands of new lists without a cycle: looking for cycles is a third of the work."""
+def no_collection() -> Iterator[None]:
+    """No garbage collection meanwhile: a tokenizer is hundreds of thousands of lists, and none is a cycle.
+
+    Looking for cycles among them is a third of the time of reading it.  Also a decorator.
+    """
     on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What stands at the ends of a document: the end-of-document token, and a tokenizer's own template."""
+"""What stands at the ends of a document, and what a tokenizer_config.json beside a tokenizer.json adds to it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from data_tools.tokenize.engines.huggingface import HuggingFaceEngine
 from megatron_heph.errors import InputError, nearest
 
 PRETRAINING_EOD = "<|endoftext|>"
+_NAMED = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 def choose_eod(special: dict[str, int], asked: str | None, eos: str | None, file: Path) -> str:
@@ -54,8 +55,33 @@ def template_of(reference: Engine, file: Path) -> tuple[list[int], list[int]]:
 
 def eos_of_config(file: Path) -> str | None:
     """The eos token that the tokenizer_config.json beside a tokenizer.json names."""
-    eos = tokenizer_config(file).get("eos_token")
-    return eos.get("content") if isinstance(eos, dict) else eos     # older files hold the whole AddedToken
+    return _content(tokenizer_config(file).get("eos_token"))
+
+
+def check_named_tokens(reference: Engine, file: Path) -> None:
+    """Refuses to parse where transformers would add tokens that are not in the tokenizer.json.
+
+    It adds every token that tokenizer_config.json names and the other file lacks; a text that holds it would
+    have other ids here.  Raises InputError.
+    """
+    if not isinstance(reference, HuggingFaceEngine):
+        return
+    config = tokenizer_config(file)
+    named = [_content(config.get(f"{name}_token")) for name in _NAMED]
+    named += [_content(token) for token in config.get("additional_special_tokens") or []]
+    named += [_content(token) for token in (config.get("added_tokens_decoder") or {}).values()]
+    lacking = sorted({token for token in named if token} - reference.added)
+    if lacking:
+        raise InputError(
+            f"{file.with_name('tokenizer_config.json')} names {', '.join(map(repr, lacking[:5]))}, which "
+            f"{file.name} does not have among its added tokens: transformers would read them out of the text, "
+            f"and other programs would not. Save the tokenizer again (save_pretrained), or use "
+            f"--special-tokens text."
+        )
+
+
+def _content(token: Any) -> str | None:
+    return token.get("content") if isinstance(token, dict) else token     # older files hold the whole AddedToken
 
 
 def tokenizer_config(file: Path) -> dict[str, Any]:

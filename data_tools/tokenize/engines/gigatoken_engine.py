@@ -34,7 +34,7 @@ class GigatokenEngine(Engine):
         try:
             self._backend = load_hf_json(table)
         except Exception as error:     # of several types, by what is missing
-            raise UnsupportedTokenizerError(str(error)) from error
+            raise UnsupportedTokenizerError(str(error).partition("\n")[0]) from error
         self.version = version("gigatoken")
         self.vocab_size = reference.vocab_size
         self.special = reference.special

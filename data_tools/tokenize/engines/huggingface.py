@@ -18,6 +18,7 @@ class HuggingFaceEngine(Engine):
 
     Attributes:
         template: ids that its post-processor puts before and after a text.
+        added: all added tokens, special or not.
     """
 
     name = "tokenizers"
@@ -42,6 +43,7 @@ class HuggingFaceEngine(Engine):
         self._tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
         self._tokenizer.encode_special_tokens = special_tokens == "text"
         added = self._tokenizer.get_added_tokens_decoder()
+        self.added = {token.content for token in added.values()}
         self.special = {token.content: index for index, token in added.items() if token.special}
         # get_vocab() would build a second dictionary of all tokens
         vocabulary = table["model"].get("vocab") or {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.tokenize.engines.base import POLICIES, Engine, UnsupportedTokenizerError
-from data_tools.tokenize.engines.ends import choose_eod, eos_of_config, template_of
+from data_tools.tokenize.engines.ends import check_named_tokens, choose_eod, eos_of_config, template_of
 from data_tools.tokenize.engines.gigatoken_engine import GigatokenEngine
 from data_tools.tokenize.engines.huggingface import HuggingFaceEngine
 from data_tools.tokenize.engines.sentencepiece_engine import SentencePieceEngine
@@ -19,7 +19,7 @@ from data_tools.tokenize.engines.tiktoken_files import read_ranks
 from megatron_heph.errors import InputError, nearest
 from megatron_heph.formats.manifest import TokenizerInfo
 from megatron_heph.formats.tiktoken_schemes import Scheme
-from megatron_heph.formats.tokenizer import TokenizerFile, read_tokenizer_file
+from megatron_heph.formats.tokenizer import TokenizerFile, no_collection, read_tokenizer_file
 
 ENGINES = ("auto", "native", "gigatoken", "tokenizers", "sentencepiece", "tiktoken")
 WITH_TEMPLATE = "+template"
@@ -64,7 +64,7 @@ class Loaded:
         if name not in self._made:
             try:
                 self._made[name] = self._makers[name]()
-            except (UnsupportedTokenizerError, ImportError) as error:
+            except UnsupportedTokenizerError as error:
                 if self.required:
                     raise InputError(
                         f"--engine {name} cannot do the tokenizer {self.path}: {error}. Use --engine auto, or "
@@ -84,6 +84,7 @@ class Loaded:
         return engine if not self.template or not any(self.template) else TemplateEngine(engine, *self.template)
 
 
+@no_collection()
 def load_engine(
     tokenizer: Path, *, special_tokens: str = "text", eod: str | None = None, engine: str = "auto",
     scheme: str | Scheme | None = None,
@@ -118,6 +119,8 @@ def load_engine(
             f"--engine is {engine}, but {file.path} is a {file.kind} tokenizer: for these there are "
             f"{', '.join(names)}. Use --engine auto."
         )
+    if special_tokens != "text":
+        check_named_tokens(reference, file.path)
     template = template_of(reference, file.path) if special_tokens.endswith(WITH_TEMPLATE) else None
     token = choose_eod(reference.special, eod, eos, file.path)
     return Loaded(

@@ -7,6 +7,7 @@ tables do not assign, or, under a normalizer, one that is not in normal form, is
 
 from __future__ import annotations
 
+import itertools
 import threading
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -108,7 +109,7 @@ class NativeEngine(Engine):
         with self._reference_lock:
             other, other_spans = self._reference.encode_with_spans(texts.take(left))
         edges = np.cumsum([0, *other.lengths])
-        parts = [other_spans[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        parts = [other_spans[a:b] for a, b in itertools.pairwise(edges)]
         return _spliced(tokens, left, other), _inserted(spans, tokens.lengths, left, parts)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -160,7 +161,7 @@ def _emptied(tokens: Tokens, documents: list[int]) -> Tokens:
 def _spliced(tokens: Tokens, documents: list[int], other: Tokens) -> Tokens:
     """With the tokens of `other` for some documents, which have none in `tokens`."""
     edges = np.cumsum([0, *other.lengths])
-    parts = [other.ids[a:b].astype(np.uint32) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [other.ids[a:b].astype(np.uint32) for a, b in itertools.pairwise(edges)]
     ids = _inserted(tokens.ids, tokens.lengths, documents, parts)
     lengths = tokens.lengths.copy()
     lengths[documents] = other.lengths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,12 +41,12 @@ EXPRESSIONS: dict[str, str] = {
 }
 """The expressions that csrc/data/pretokenize.cpp has a scanner for, and its name."""
 
+# Not looked at: unk_token, fuse_unk and byte_fallback, which are for characters that no token stands for; the
+# encoder insists on a token for each of the 256 bytes.
 _MODEL_DEFAULTS: dict[str, tuple[Any, ...]] = {
-    "dropout": (None, 0, 0.0),
-    "unk_token": (None,),
+    "dropout": (None, 0),
     "continuing_subword_prefix": (None, ""),
     "end_of_word_suffix": (None, ""),
-    "byte_fallback": (None, False),
 }
 _ADDED_FLAGS = ("single_word", "lstrip", "rstrip")
 
@@ -140,7 +141,7 @@ def special_sets(special: Mapping[str, int], special_tokens: str) -> AddedSets:
     """The special tokens of a tiktoken encoding."""
     _check_policy(special_tokens)
     names = sorted(special)
-    for name, following in zip(names, names[1:], strict=False):
+    for name, following in itertools.pairwise(names):
         if following.startswith(name):     # tiktoken takes either, by the order of a hash table
             raise UnsupportedTokenizerError(f"its special token {following!r} begins with another, {name!r}")
     return [[(name.encode(), special[name], special_tokens == "text") for name in names]]

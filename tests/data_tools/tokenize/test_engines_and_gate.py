@@ -310,10 +310,20 @@ def test_a_reference_that_contradicts_itself_is_refused(bpe):
     with pytest.raises(RefusedError, match=r"contradicts itself .*itself in a batch") as caught:
         choose_engine(loaded, NONE)
     assert caught.value.exit_code == 3
-    parsing = load_engine(bpe, special_tokens="parse")
-    parsing.special_tokens = "text"
-    with pytest.raises(RefusedError, match=r"end-of-document token '<\|endoftext\|>' out of ordinary text"):
-        choose_engine(parsing, NONE)
+
+
+def test_a_model_that_spells_the_end_out_of_ordinary_text_is_refused(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    pieces = [("<unk>", 0.0), ("</s>", -1.0), *((chr(c), -2.0) for c in range(33, 127)), ("\u2581", -2.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(RefusedError, match=r"end-of-document token '</s>' out of ordinary text .*--eod") as caught:
+        choose_engine(load_engine(tmp_path, eod="</s>"), NONE)
+    assert caught.value.exit_code == 3
+    assert choose_engine(load_engine(tmp_path, eod="</s>", special_tokens="parse"), NONE)[0].name == "tokenizers"
 
 
 def test_the_manifest_says_what_was_loaded(bpe):
@@ -348,6 +358,15 @@ def test_the_template_of_a_tokenizer_json_stands_around_every_document(bpe, tmp_
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<|im_end|>", "add_bos_token": false}')
     with pytest.raises(InputError, match=r"add_bos_token = False, but the post-processor .* adds \[1, 1\]"):
         load_engine(tmp_path, special_tokens="parse+template")
+
+
+def test_a_token_that_only_the_configuration_names_is_not_parsed_by_halves(bpe, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes((bpe / "tokenizer.json").read_bytes())
+    more = {"eos_token": "<|im_end|>", "pad_token": {"content": "[PAD]"}, "additional_special_tokens": ["<|im_start|>"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(more))
+    with pytest.raises(InputError, match=r"names '\[PAD\]', which tokenizer.json does not have"):
+        load_engine(tmp_path, special_tokens="parse")
+    assert load_engine(tmp_path).eod_token == "<|endoftext|>"
 
 
 def test_only_a_tokenizer_json_has_a_template():
