@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "pretokenize_scan.h"
+#include "pretokenize_window.h"
 
 namespace heph {
 
@@ -51,6 +52,8 @@ Bytes trailing(const Spaces& run, Bytes at, Bytes end) {
 // With `digits`, text is first cut around every number (`digits` = 1) or run of numbers.
 template <unsigned digits>
 struct Gpt2 {
+    static constexpr bool kHasWindow = false;
+
     static Bytes next(Scanner& scan, Bytes at) {
         const Bytes word = at + (*at == ' ');
         if ((kAsciiClass[*word] & kLetters) != 0) return word < scan.end() ? scan.letters(word + 1) : word;
@@ -95,6 +98,20 @@ Bytes not_a_word(Scanner& scan, Bytes at, Character first) {
 // cl100k (`whole_tail`) takes white space at the end of the text as one: \s++$ comes before \s*[\r\n].
 template <unsigned digits, bool whole_tail>
 struct Llama3 {
+    static constexpr bool kHasWindow = true;
+
+    static Cut cut(const Scanner& scan, const Window& window, unsigned at, Bytes text) {
+        if (text[at] == '\'' && at + 3 < window.size) {
+            const unsigned size = scan.contraction<true>(text + at);
+            if (size != 0) return {size, size};
+        }
+        const std::uint64_t letter = window.letter >> at;
+        const std::uint64_t before = ((window.space & ~window.newline) | window.other) >> at;
+        const unsigned word = 1 + count_ones(letter >> 1);
+        const Cut rest = window_rest<digits, false>(window, at, text);
+        return ((letter | ((letter >> 1) & before)) & 1) != 0 ? Cut{word, word} : rest;
+    }
+
     static Bytes next(Scanner& scan, Bytes at) {
         const unsigned before = kAsciiClass[at[0]];
         // At the end of the text at[1] is no part of it, but then letters() says that the text ends there.
@@ -121,6 +138,8 @@ struct Llama3 {
 // which Tekken lacks; then as above.
 template <unsigned digits, bool contractions>
 struct O200k {
+    static constexpr bool kHasWindow = false;
+
     // C*S+ at `at`, or null.  Where no S follows the run of C, it gives back characters down to its last that
     // is an S too (a letter without case, or a mark), and ends there.
     static Bytes small_word(Scanner& scan, Bytes at) {
@@ -172,20 +191,46 @@ struct O200k {
     }
 };
 
+#if defined(__SSE2__)
+
+// Pretokens of a window, up to the first that its bytes do not decide; returns where that begins.
+template <typename Rule>
+Bytes split_window(const Scanner& scan, Bytes from, Bytes end, const std::uint8_t**& ends, const std::uint8_t** last) {
+    const Window window = window_at(from, end);
+    unsigned at = 0;
+    while (ends < last && at < window.size) {
+        const Cut cut = Rule::cut(scan, window, at, from);
+        if (at + cut.seen >= window.size) break;
+        at += cut.size;
+        *ends++ = from + at;
+    }
+    return from + at;
+}
+
+#endif
+
 template <typename Rule>
 std::size_t split(TextCursor& cursor, const std::uint8_t** ends, std::size_t most) {
     Scanner scan(cursor);
     Bytes at = cursor.at;
-    std::size_t count = 0;
-    while (count < most && at < cursor.end) {
+    const std::uint8_t** out = ends;
+    const std::uint8_t** last = ends + most;
+    while (out < last && at < cursor.end) {
+#if defined(__SSE2__)
+        if constexpr (Rule::kHasWindow) {
+            const Bytes before = at;
+            at = split_window<Rule>(scan, at, cursor.end, out, last);
+            if (at != before) continue;  // the rest of the window is in the next one
+        }
+#endif
         at = Rule::next(scan, at);
         if (scan.unknown()) break;
-        ends[count++] = at;
+        *out++ = at;
     }
     cursor.at = at;
     cursor.seen = scan.seen();
     cursor.unknown = scan.unknown();
-    return count;
+    return static_cast<std::size_t>(out - ends);
 }
 
 constexpr std::array<const char*, 8> kNames = {"gpt2",   "digits", "digit_runs", "llama3",

@@ -21,7 +21,7 @@ struct TextCursor {
     unsigned seen = 0;     // class bits of the characters beyond ASCII so far
     bool unknown = false;  // stopped at a character without a class (or at bytes that are not UTF-8)
 };
-constexpr std::size_t kTextPadding = 32;
+constexpr std::size_t kTextPadding = 64;
 
 // Writes the ends of up to `most` pretokens and moves the cursor; fewer only at the end of the text, or
 // where `unknown` is set.
