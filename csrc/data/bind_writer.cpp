@@ -70,7 +70,7 @@ void bind_writer(py::module_& module) {
     py::class_<IndexedWriter>(module, "IndexedWriter",
                               "Streams token ids into `<prefix>.bin`, and writes `<prefix>.idx` on finalize.")
         .def(py::init(&make_writer), py::arg("prefix"), py::arg("vocab_size"),
-             py::arg("buffer_bytes") = std::size_t{8} << 20, py::arg("on_write") = py::none(),
+             py::arg("buffer_bytes") = std::size_t{256} << 10, py::arg("on_write") = py::none(),
              "on_write(view) is called with every run of bytes of the .bin, in order; the view ends with the call.")
         .def("append", &append<std::uint32_t>, py::arg("ids").noconvert(), py::arg("lengths"), py::arg("end") = py::none(),
              "Appends documents: flat ids (uint16, int32, uint32 or int64), int64 lengths, and an end token each.")

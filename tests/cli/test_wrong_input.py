@@ -180,13 +180,16 @@ def test_a_finished_run_of_another_recipe(bench: Bench, capsys: pytest.CaptureFi
 
 
 def test_a_corpus_line_that_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tokenizers.pre_tokenizers import ByteLevel
+
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"text": "one"}\n{"text": "two"}\n{"text": three}\n')
-    vocabulary = {letter: i for i, letter in enumerate("<abcdefghijklmnopqrstuvwxyz")}
+    vocabulary = {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()))}
     tokenizer = {
-        "version": "1.0", "model": {"type": "BPE", "vocab": vocabulary | {"<|endoftext|>": 27}, "merges": []},
+        "version": "1.0", "model": {"type": "BPE", "vocab": vocabulary | {"<|endoftext|>": 256}, "merges": []},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
         "added_tokens": [
-            {"id": 27, "content": "<|endoftext|>", "special": True, "single_word": False, "lstrip": False,
+            {"id": 256, "content": "<|endoftext|>", "special": True, "single_word": False, "lstrip": False,
              "rstrip": False, "normalized": False}
         ],
     }  # fmt: skip
