@@ -27,6 +27,9 @@ bool is_newline(std::uint8_t byte) { return byte == '\n' || byte == '\r'; }
 // The end of [^\s\p{L}\p{N}]* at `at`.
 Bytes others(Scanner& scan, Bytes at) { return scan.run(at, kOther | kMark); }
 
+// Where a rule has its contractions: before everything else, behind words, or nowhere.
+enum class WindowContractions { kNone, kFirst, kLast };
+
 struct Spaces {
     Bytes end;        // of the run
     Bytes last;       // its last character
@@ -52,7 +55,17 @@ Bytes trailing(const Spaces& run, Bytes at, Bytes end) {
 // With `digits`, text is first cut around every number (`digits` = 1) or run of numbers.
 template <unsigned digits>
 struct Gpt2 {
-    static constexpr bool kHasWindow = false;
+    static constexpr WindowContractions kFirst = WindowContractions::kFirst, kLast = WindowContractions::kLast;
+    static constexpr WindowContractions kContractions = kFirst;
+    static constexpr bool kAnyCase = false;
+    static constexpr bool kWholeSpaces = digits != 0;
+    static constexpr unsigned kFigures = digits == 1 ? 1 : 0;
+
+    static Window window(const Classes& is) {
+        const auto spaced = [&is](std::uint64_t mask) { return mask | (is.blank & (mask >> 1)); };
+        return {spaced(is.letter), ends_of(is.letter), spaced(is.other), ends_of(is.other),
+                digits == 0 ? spaced(is.number) : is.number, ends_of(is.number), is.space, 0, is.apostrophe, is.size};
+    }
 
     static Bytes next(Scanner& scan, Bytes at) {
         const Bytes word = at + (*at == ' ');
@@ -98,18 +111,17 @@ Bytes not_a_word(Scanner& scan, Bytes at, Character first) {
 // cl100k (`whole_tail`) takes white space at the end of the text as one: \s++$ comes before \s*[\r\n].
 template <unsigned digits, bool whole_tail>
 struct Llama3 {
-    static constexpr bool kHasWindow = true;
+    static constexpr WindowContractions kFirst = WindowContractions::kFirst, kLast = WindowContractions::kLast;
+    static constexpr WindowContractions kContractions = kFirst;
+    static constexpr bool kAnyCase = true;
+    static constexpr bool kWholeSpaces = false;
+    static constexpr unsigned kFigures = digits;
 
-    static Cut cut(const Scanner& scan, const Window& window, unsigned at, Bytes text) {
-        if (text[at] == '\'' && at + 3 < window.size) {
-            const unsigned size = scan.contraction<true>(text + at);
-            if (size != 0) return {size, size};
-        }
-        const std::uint64_t letter = window.letter >> at;
-        const std::uint64_t before = ((window.space & ~window.newline) | window.other) >> at;
-        const unsigned word = 1 + count_ones(letter >> 1);
-        const Cut rest = window_rest<digits, false>(window, at, text);
-        return ((letter | ((letter >> 1) & before)) & 1) != 0 ? Cut{word, word} : rest;
+    static Window window(const Classes& is) {
+        const std::uint64_t before = (is.space & ~is.newline) | is.other;
+        const std::uint64_t word = is.letter | (before & (is.letter >> 1));
+        return {word,         ends_of(is.letter), (is.other | (is.blank & (is.other >> 1))) & ~word, sign_ends(is, false),
+                is.number,    ends_of(is.number), is.space, is.newline, is.apostrophe, is.size};
     }
 
     static Bytes next(Scanner& scan, Bytes at) {
@@ -138,7 +150,19 @@ struct Llama3 {
 // which Tekken lacks; then as above.
 template <unsigned digits, bool contractions>
 struct O200k {
-    static constexpr bool kHasWindow = false;
+    static constexpr WindowContractions kFirst = WindowContractions::kFirst, kLast = WindowContractions::kLast;
+    static constexpr WindowContractions kContractions = contractions ? kLast : WindowContractions::kNone;
+    static constexpr bool kAnyCase = true;
+    static constexpr bool kWholeSpaces = false;
+    static constexpr unsigned kFigures = digits;
+
+    static Window window(const Classes& is) {
+        const std::uint64_t before = (is.space & ~is.newline) | is.other;
+        const std::uint64_t word = is.letter | (before & (is.letter >> 1));
+        const std::uint64_t word_end = ends_of(is.letter) | ((is.lower << 1) & is.upper);
+        return {word,      word_end,           (is.other | (is.blank & (is.other >> 1))) & ~word, sign_ends(is, true),
+                is.number, ends_of(is.number), is.space, is.newline, is.apostrophe, is.size};
+    }
 
     // C*S+ at `at`, or null.  Where no S follows the run of C, it gives back characters down to its last that
     // is an S too (a letter without case, or a mark), and ends there.
@@ -191,24 +215,6 @@ struct O200k {
     }
 };
 
-#if defined(__SSE2__)
-
-// Pretokens of a window, up to the first that its bytes do not decide; returns where that begins.
-template <typename Rule>
-Bytes split_window(const Scanner& scan, Bytes from, Bytes end, const std::uint8_t**& ends, const std::uint8_t** last) {
-    const Window window = window_at(from, end);
-    unsigned at = 0;
-    while (ends < last && at < window.size) {
-        const Cut cut = Rule::cut(scan, window, at, from);
-        if (at + cut.seen >= window.size) break;
-        at += cut.size;
-        *ends++ = from + at;
-    }
-    return from + at;
-}
-
-#endif
-
 template <typename Rule>
 std::size_t split(TextCursor& cursor, const std::uint8_t** ends, std::size_t most) {
     Scanner scan(cursor);
@@ -217,10 +223,10 @@ std::size_t split(TextCursor& cursor, const std::uint8_t** ends, std::size_t mos
     const std::uint8_t** last = ends + most;
     while (out < last && at < cursor.end) {
 #if defined(__SSE2__)
-        if constexpr (Rule::kHasWindow) {
+        if (*at < 0x80) {
             const Bytes before = at;
             at = split_window<Rule>(scan, at, cursor.end, out, last);
-            if (at != before) continue;  // the rest of the window is in the next one
+            if (at != before) continue;  // what it left is the beginning of the next
         }
 #endif
         at = Rule::next(scan, at);
