@@ -17,7 +17,7 @@ from data_tools.tokenize.columns import Texts
 from data_tools.tokenize.engines.base import Engine
 from data_tools.tokenize.engines.load import tokenizer_info
 from data_tools.tokenize.gate import choose_engine
-from data_tools.tokenize.inputs import find_inputs
+from data_tools.tokenize.inputs import Input, find_inputs
 from data_tools.tokenize.plan import ShardPlan, plan_shards
 from data_tools.tokenize.reading import BLOCK_BYTES, read_piece
 from data_tools.tokenize.shards import Settings, is_older, looks_finished
@@ -102,17 +102,12 @@ def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn
     """
     _check_options(options, prefix)
     inputs = find_inputs(arguments)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    state = State(prefix)
-    state.folder.mkdir(exist_ok=True)
-    recorded, finished, settings = state.recorded()
-    plans = plan_shards(prefix.name, inputs, options.shard_bytes, recorded)
     choice = EngineChoice(
         tokenizer=options.tokenizer, scheme=options.scheme, special_tokens=options.special_tokens,
         eod=options.eod, engine=options.engine,
     )  # fmt: skip
     loaded = choice.load()
-    engine, gate = choose_engine(loaded, _sample(plans, options))
+    engine, gate = choose_engine(loaded, _sample(plan_shards(prefix.name, inputs, options.shard_bytes), options))
     for line in gate.warnings:
         warn(line)
     vocab_size = options.vocab_size or engine.vocab_size
@@ -123,12 +118,6 @@ def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn
         tokenizer=info, domain="", source="", field=options.field, dtype=token_dtype(vocab_size).name, shards=(),
         engine=f"{engine.name} {engine.version}",
     )  # fmt: skip
-    if settings is not None:
-        _check_same_settings(prefix, settings, manifest)
-    elif not recorded:
-        _check_nothing_foreign(prefix, plans)
-    touched = [plan.name for plan in plans if plan.name in finished and not _is_kept(plan, finished, prefix)]
-    state.begin(plans, manifest, touched)
     work = Work(
         prefix=prefix, engine=replace(choice, engine=engine.name), manifest=manifest,
         settings=Settings(
@@ -136,7 +125,22 @@ def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn
             max_bad_lines=options.max_bad_lines, block_bytes=options.block_bytes,
         ),
     )  # fmt: skip
-    return Job(options, work, engine, tuple(Task(plan, finished.get(plan.name)) for plan in plans))
+    return Job(options, work, engine, tuple(_write_plan(prefix, inputs, options.shard_bytes, manifest)))
+
+
+def _write_plan(prefix: Path, inputs: Sequence[Input], shard_bytes: int, manifest: Manifest) -> list[Task]:
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    state = State(prefix)
+    with state.planning():
+        recorded, finished, settings = state.recorded()
+        plans = plan_shards(prefix.name, inputs, shard_bytes, recorded)
+        if settings is not None:
+            _check_same_settings(prefix, settings, manifest)
+        elif not recorded:
+            _check_nothing_foreign(prefix, plans)
+        touched = [plan.name for plan in plans if plan.name in finished and not _is_kept(plan, finished, prefix)]
+        state.begin(plans, manifest, touched)
+    return [Task(plan, finished.get(plan.name)) for plan in plans]
 
 
 def make(job: Job, indices: Iterable[int], report: Report = lambda progress, total: None) -> None:

@@ -51,7 +51,7 @@ def too_many(file: Input, line: BadLine, limit: int) -> str:
     over = f" It is malformed line {limit + 1} of the shard, and --max-bad-lines is {limit}." if limit else ""
     return (
         f"{where}: {line.reason}; the line begins with {line.excerpt[:60]!r} at byte {line.byte}.{over} Mend or "
-        f"remove it, or set aside up to N such lines with --max-bad-lines N; finished shards are kept."
+        f"remove the line, or set aside up to N such lines with --max-bad-lines N; finished shards are kept."
     )
 
 

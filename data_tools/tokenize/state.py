@@ -53,9 +53,17 @@ class State:
         try:
             yield
         finally:
-            if not shared and [entry.name for entry in self.folder.glob("*")] == ["lock"]:
-                shutil.rmtree(self.folder)      # nothing was begun
+            if not shared and {entry.name for entry in self.folder.glob("*")} <= {"lock", "plan.lock"}:
+                shutil.rmtree(self.folder, ignore_errors=True)      # nothing was begun
             os.close(descriptor)
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Waits until no other rank is between reading what is recorded and writing its plan."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "plan.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def earlier_manifest(self) -> Manifest | None:
         """The manifest of a finished run; None where there is none."""
@@ -90,11 +98,9 @@ class State:
             (plan.name, [(p.file.name, p.begin, p.end, p.file.bytes) for p in plan.pieces]) for plan in plans
         ]
         text = json.dumps({"shards": shards}).encode()
-        with (self.folder / "plan.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)      # several ranks may begin the same job at once
-            if not self._plan.is_file() or self._plan.read_bytes() != text:
-                write_durably(self._plan, text)
-            self._unfold(settings, touched)
+        if not self._plan.is_file() or self._plan.read_bytes() != text:
+            write_durably(self._plan, text)
+        self._unfold(settings, touched)
 
     def _unfold(self, settings: Manifest, touched: Sequence[str]) -> None:
         whole = self.earlier_manifest()

@@ -28,9 +28,8 @@ def measure(engine: str, tokenizer: Path, corpus: Path) -> dict[str, float]:
 
 
 def _native(tokenizer: Path, texts: list[str]) -> Callable[[], int]:
-    from data_tools.tokenize.engines.load import load_engine
-
     from data_tools.tokenize.columns import Texts
+    from data_tools.tokenize.engines.load import load_engine
 
     engine, columns = load_engine(tokenizer, engine="native").engine, Texts.of(texts)
     return lambda: len(engine.encode(columns).ids)
