@@ -22,13 +22,20 @@ struct ShortKey {
 constexpr std::size_t kShortKey = 15;
 constexpr std::size_t kLongestKey = 255;
 
+constexpr std::uint64_t low_bytes(unsigned count) {
+    return count == 0 ? 0 : ~std::uint64_t{0} >> (64 - 8 * (count < 8 ? count : 8));
+}
+constexpr ShortKey short_mask(unsigned size) { return {low_bytes(size), size > 8 ? low_bytes(size - 8) : 0}; }
+inline constexpr ShortKey kShortMasks[kShortKey + 1] = {
+    short_mask(0), short_mask(1), short_mask(2),  short_mask(3),  short_mask(4),  short_mask(5),  short_mask(6),  short_mask(7),
+    short_mask(8), short_mask(9), short_mask(10), short_mask(11), short_mask(12), short_mask(13), short_mask(14), short_mask(15)};
+
 // Reads 16 bytes at `bytes`, whatever `size` <= 15 is.
 inline ShortKey short_key(const std::uint8_t* bytes, std::size_t size) {
     ShortKey key;
     std::memcpy(&key, bytes, sizeof(key));
-    const std::uint64_t low_bits = size < 8 ? (std::uint64_t{1} << (8 * (size & 7))) - 1 : ~std::uint64_t{0};
-    const std::uint64_t high_bits = size < 8 ? 0 : (std::uint64_t{1} << (8 * (size & 7))) - 1;
-    return {key.low & low_bits, (key.high & high_bits) | std::uint64_t{size} << 56};
+    const auto& mask = kShortMasks[size];
+    return {key.low & mask.low, (key.high & mask.high) | std::uint64_t{size} << 56};
 }
 
 // Insert-only hash tables without locks.  An entry is complete before it can be seen, and never changes:

@@ -11,6 +11,7 @@ namespace {
 
 // Up to it a scan over all pairs is faster than a heap, and its square is still small.
 constexpr std::size_t kShort = 64;
+constexpr std::uint64_t kNoPair = std::uint64_t{kNoRank} << 6;  // and with any part
 
 }  // namespace
 
@@ -18,30 +19,49 @@ std::size_t Merger::merge(const std::uint8_t* bytes, std::size_t size, TokenId* 
     return size <= kShort ? merge_short(bytes, size, ids) : merge_long(bytes, size, ids);
 }
 
+// Parts stay where they begin; `alive` has a bit for each.  Pairs are kept as `rank << 6 | left part`, so that one
+// minimum finds the lowest rank and the leftmost of equals.
 std::size_t Merger::merge_short(const std::uint8_t* bytes, std::size_t size, TokenId* ids) {
-    Rank ranks[kShort];  // of part i with part i + 1
-    std::size_t last = size - 1;
-    ids[0] = vocabulary_.byte_id(bytes[0]);
-    for (std::size_t i = 0; i < last; ++i) {
-        ids[i + 1] = vocabulary_.byte_id(bytes[i + 1]);
-        ranks[i] = vocabulary_.rank_of_bytes(bytes[i], bytes[i + 1]);
+    std::uint64_t pairs[kShort + 1];
+    TokenId parts[kShort];
+    const auto pair_of = [&](unsigned left, unsigned right) {
+        const Rank rank = vocabulary_.rank_of(parts[left], parts[right]);
+        if (rank != kNoRank) vocabulary_.prefetch_merged(rank);
+        return std::uint64_t{rank} << 6 | left;
+    };
+    for (unsigned i = 0; i < size; ++i) parts[i] = vocabulary_.byte_id(bytes[i]);
+    for (unsigned i = 0; i + 1 < size; ++i) {
+        pairs[i] = std::uint64_t{vocabulary_.rank_of_bytes(bytes[i], bytes[i + 1])} << 6 | i;
     }
-    while (last > 0) {
-        std::size_t best = 0;
-        Rank lowest = ranks[0];
-        for (std::size_t i = 1; i < last; ++i) {
-            best = ranks[i] < lowest ? i : best;
-            lowest = ranks[i] < lowest ? ranks[i] : lowest;
+    const unsigned end = static_cast<unsigned>(size - 1) | 1;  // an odd number of pairs: two by two, from the second
+    if (end != size - 1 || size == 1) pairs[end - 1] = kNoPair;
+    std::uint64_t alive = ~std::uint64_t{0} >> (64 - size);
+    for (;;) {
+        std::uint64_t lowest = pairs[0];
+        std::uint64_t second = kNoPair;
+        for (unsigned i = 1; i < end; i += 2) {
+            lowest = std::min(lowest, pairs[i]);
+            second = std::min(second, pairs[i + 1]);
         }
-        if (lowest == kNoRank) break;
-        --last;
-        ids[best] = vocabulary_.merged(lowest);
-        for (std::size_t i = best + 1; i <= last; ++i) ids[i] = ids[i + 1];
-        for (std::size_t i = best + 1; i < last; ++i) ranks[i] = ranks[i + 1];
-        if (best < last) ranks[best] = vocabulary_.rank_of(ids[best], ids[best + 1]);
-        if (best > 0) ranks[best - 1] = vocabulary_.rank_of(ids[best - 1], ids[best]);
+        lowest = std::min(lowest, second);
+        if (lowest >= kNoPair) break;
+        const auto left = static_cast<unsigned>(lowest & 63);
+        const std::uint64_t behind = alive & (~std::uint64_t{1} << left);
+        const auto right = static_cast<unsigned>(__builtin_ctzll(behind));
+        const std::uint64_t rest = behind & (behind - 1);  // the parts behind both
+        parts[left] = vocabulary_.merged(static_cast<Rank>(lowest >> 6));
+        alive &= ~(std::uint64_t{1} << right);
+        pairs[right] = kNoPair;
+        pairs[left] = rest != 0 ? pair_of(left, static_cast<unsigned>(__builtin_ctzll(rest))) : kNoPair;
+        const std::uint64_t before = alive & ((std::uint64_t{1} << left) - 1);
+        if (before != 0) {
+            const auto previous = 63 - static_cast<unsigned>(__builtin_clzll(before));
+            pairs[previous] = pair_of(previous, left);
+        }
     }
-    return last + 1;
+    std::size_t count = 0;
+    for (; alive != 0; alive &= alive - 1) ids[count++] = parts[__builtin_ctzll(alive)];
+    return count;
 }
 
 // Looks at the pair of `left` and the part behind it.

@@ -39,6 +39,7 @@ public:
     TokenId find(const std::uint8_t* bytes, std::size_t size) const;
     Rank rank_of(TokenId left, TokenId right) const { return pairs_.find(left, right); }
     Rank rank_of_bytes(std::uint8_t left, std::uint8_t right) const { return byte_ranks_[left << 8 | right]; }
+    void prefetch_merged(Rank rank) const { __builtin_prefetch(&merged_[rank]); }
     TokenId merged(Rank rank) const { return merged_[rank]; }
     TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
 

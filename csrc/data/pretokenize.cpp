@@ -63,8 +63,10 @@ struct Gpt2 {
 
     static Window window(const Classes& is) {
         const auto spaced = [&is](std::uint64_t mask) { return mask | (is.blank & (mask >> 1)); };
-        return {spaced(is.letter), ends_of(is.letter), spaced(is.other), ends_of(is.other),
-                digits == 0 ? spaced(is.number) : is.number, ends_of(is.number), is.space, 0, is.apostrophe, is.size};
+        const std::uint64_t number = digits == 0 ? spaced(is.number) : is.number;
+        const std::uint64_t begin = spaced(is.letter | is.other) | number;
+        const std::uint64_t end = ends_of(is.letter) | ends_of(is.number) | ends_of(is.other);
+        return {begin, begin & is.blank, end, 0, is.number, is.space, 0, is.apostrophe, is.size};
     }
 
     static Bytes next(Scanner& scan, Bytes at) {
@@ -119,9 +121,11 @@ struct Llama3 {
 
     static Window window(const Classes& is) {
         const std::uint64_t before = (is.space & ~is.newline) | is.other;
-        const std::uint64_t word = is.letter | (before & (is.letter >> 1));
-        return {word,         ends_of(is.letter), (is.other | (is.blank & (is.other >> 1))) & ~word, sign_ends(is, false),
-                is.number,    ends_of(is.number), is.space, is.newline, is.apostrophe, is.size};
+        const std::uint64_t prefix = before & (is.letter >> 1);
+        const std::uint64_t word = is.letter | prefix;
+        const std::uint64_t begin = word | is.number | is.other | (is.blank & (is.other >> 1));
+        const std::uint64_t end = ends_of(is.letter) | ends_of(is.number) | sign_ends(is, false);
+        return {begin, prefix, end, word, is.number, is.space, is.newline, is.apostrophe, is.size};
     }
 
     static Bytes next(Scanner& scan, Bytes at) {
@@ -158,10 +162,12 @@ struct O200k {
 
     static Window window(const Classes& is) {
         const std::uint64_t before = (is.space & ~is.newline) | is.other;
-        const std::uint64_t word = is.letter | (before & (is.letter >> 1));
+        const std::uint64_t prefix = before & (is.letter >> 1);
+        const std::uint64_t word = is.letter | prefix;
+        const std::uint64_t begin = word | is.number | is.other | (is.blank & (is.other >> 1));
         const std::uint64_t word_end = ends_of(is.letter) | ((is.lower << 1) & is.upper);
-        return {word,      word_end,           (is.other | (is.blank & (is.other >> 1))) & ~word, sign_ends(is, true),
-                is.number, ends_of(is.number), is.space, is.newline, is.apostrophe, is.size};
+        const std::uint64_t end = word_end | ends_of(is.number) | sign_ends(is, true);
+        return {begin, prefix, end, word, is.number, is.space, is.newline, is.apostrophe, is.size};
     }
 
     // C*S+ at `at`, or null.  Where no S follows the run of C, it gives back characters down to its last that

@@ -32,12 +32,11 @@ constexpr std::uint64_t kWindowEnd = std::uint64_t{1} << kWindow;  // stops ever
 // Where words, signs and numbers begin, each with the white space or sign that it takes along, and the places
 // behind their ends; what begins with white space and is none of them is white space.
 struct Window {
-    std::uint64_t word;
-    std::uint64_t word_end;
-    std::uint64_t sign;
-    std::uint64_t sign_end;
+    std::uint64_t begin;   // of any of the three
+    std::uint64_t prefix;  // begins a word, but is no letter: a place behind it is not yet the end
+    std::uint64_t end;
+    std::uint64_t word;    // begins a word
     std::uint64_t number;
-    std::uint64_t number_end;
     std::uint64_t space;
     std::uint64_t newline;
     std::uint64_t apostrophe;
@@ -113,16 +112,13 @@ inline Classes classes_at(const std::uint8_t* at, const std::uint8_t* end) {
 // Pretokens of the window at `from`, up to the first that its bytes do not decide; returns where that begins.
 template <typename Rule, typename Scan>
 const std::uint8_t* split_window(const Scan& scan, const std::uint8_t* from, const std::uint8_t* end,
-                                 const std::uint8_t**& ends, const std::uint8_t** last) {
+                                 const std::uint8_t**& out, const std::uint8_t** last) {
     const Window window = Rule::window(classes_at(from, end));
-    const std::uint8_t** out = ends;
+    const std::uint64_t ends = window.end | kWindowEnd;
     unsigned at = 0;
     while (out < last && at < window.size) {
         unsigned stop;
         unsigned seen;
-        const bool word = (window.word >> at & 1) != 0;
-        const bool sign = (window.sign >> at & 1) != 0;
-        const bool number = (window.number >> at & 1) != 0;
         if (Rule::kContractions == Rule::kFirst && (window.apostrophe >> at & 1) != 0) {
             if (at + 3 >= window.size) break;
             const unsigned size = scan.template contraction<Rule::kAnyCase>(from + at);
@@ -132,13 +128,15 @@ const std::uint8_t* split_window(const Scan& scan, const std::uint8_t* from, con
                 continue;
             }
         }
-        if (word || sign || number) {
-            std::uint64_t mask = sign ? window.sign_end : window.number_end;
-            mask = (word ? window.word_end : mask) | kWindowEnd;
-            stop = at + 1 + static_cast<unsigned>(__builtin_ctzll(mask >> 1 >> at));
-            if (Rule::kFigures != 0) stop = number && stop > at + Rule::kFigures ? at + Rule::kFigures : stop;
+        if ((window.begin >> at & 1) != 0) {
+            const unsigned behind = at + 1 + static_cast<unsigned>(window.prefix >> at & 1);
+            stop = behind + static_cast<unsigned>(__builtin_ctzll(ends >> behind));
+            if (Rule::kFigures != 0) {
+                const unsigned most = at + ((window.number >> at & 1) != 0 ? Rule::kFigures : 64);
+                stop = stop < most ? stop : most;
+            }
             seen = stop;
-            if (Rule::kContractions == Rule::kLast && word && (window.apostrophe >> stop & 1) != 0) {
+            if (Rule::kContractions == Rule::kLast && (window.apostrophe >> stop & window.word >> at & 1) != 0) {
                 if (stop + 3 >= window.size) break;
                 stop += scan.template contraction<Rule::kAnyCase>(from + stop);
             }
@@ -152,7 +150,6 @@ const std::uint8_t* split_window(const Scan& scan, const std::uint8_t* from, con
         at = stop;
         *out++ = from + at;
     }
-    ends = out;
     return from + at;
 }
 
