@@ -78,16 +78,6 @@ JsonBatch read_json_lines(const py::buffer& buffer, const std::string& field, st
     return to_python(std::move(lines));
 }
 
-py::tuple split_lines(const py::buffer& buffer, bool last) {
-    const Block block(buffer);
-    heph::Lines lines;
-    {
-        const py::gil_scoped_release unlocked;
-        lines = heph::split_lines(block.data(), block.size(), last);
-    }
-    return py::make_tuple(to_numpy(std::move(lines.offsets)), to_numpy(std::move(lines.lengths)), lines.consumed);
-}
-
 }  // namespace
 
 void bind_jsonl(py::module_& module) {
@@ -110,10 +100,8 @@ void bind_jsonl(py::module_& module) {
     module.def("read_json_lines", &read_json_lines, py::arg("block"), py::arg("field") = "text", py::arg("begin") = 0,
                py::arg("last") = false,
                "Reads the complete lines of a block of bytes from `begin` on; what follows the last line end is a "
-               "line too if `last`.  Bytes in reasons are counted from 1 in the line.");
-    module.def("split_lines", &split_lines, py::arg("block"), py::arg("last") = false,
-               "(offsets uint64 [n], lengths uint64 [n], consumed): the complete lines of a block of bytes, without their "
-               "line ends; what follows the last one is a line too if `last`.");
+               "line too if `last`.  Stops after 65,536 malformed lines: go on behind `consumed`.  Bytes in reasons are "
+               "counted from 1 in the line.");
 }
 
 }  // namespace heph::bind

@@ -11,7 +11,11 @@ namespace heph {
 
 namespace {
 
-// Calls on_line(begin, end) for each line, without its line end; returns the bytes up to the last line end.
+// What is told of malformed lines must not fill the memory: a block may hold millions of them.
+constexpr std::size_t kMostBad = 1 << 16;
+
+// Calls on_line(begin, end) for each line, without its line end, while it returns true; returns the bytes up to
+// the end of the last one.
 template <typename OnLine>
 std::size_t each_line(const char* block, std::size_t size, std::size_t begin, bool last, OnLine on_line) {
     while (begin < size) {
@@ -20,8 +24,9 @@ std::size_t each_line(const char* block, std::size_t size, std::size_t begin, bo
         if (found == nullptr && !last) break;
         const std::size_t stop =
             found == nullptr ? size : static_cast<std::size_t>(static_cast<const char*>(found) - block);
-        on_line(begin, stop > begin && block[stop - 1] == '\r' ? stop - 1 : stop);
+        const bool more = on_line(begin, stop > begin && block[stop - 1] == '\r' ? stop - 1 : stop);
         begin = found == nullptr ? size : stop + 1;
+        if (!more) break;
     }
     return begin;
 }
@@ -36,16 +41,18 @@ public:
         if (!out_.texts) throw std::bad_alloc();
     }
 
-    void read(std::size_t begin, std::size_t end) {
+    // False when it is time to stop.
+    bool read(std::size_t begin, std::size_t end) {
         ++out_.lines;
         const auto is_space = [](unsigned char byte) { return byte == ' ' || byte == '\t' || byte == '\r'; };
-        if (std::all_of(block_ + begin, block_ + end, is_space)) return;
+        if (std::all_of(block_ + begin, block_ + end, is_space)) return true;
         try {
             add(begin, parser_.parse({block_ + begin, block_ + end, block_ + size_}, out_.texts.get() + used_));
         } catch (const Malformed& problem) {
             out_.bad.push_back({static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end - begin),
                                 out_.reasons.code(problem.reason)});
         }
+        return out_.bad.size() < kMostBad;
     }
 
     JsonLines finish(std::size_t consumed) {
@@ -84,15 +91,6 @@ private:
 
 }  // namespace
 
-Lines split_lines(const char* block, std::size_t size, bool last) {
-    Lines lines;
-    lines.consumed = each_line(block, size, 0, last, [&](std::size_t begin, std::size_t end) {
-        lines.offsets.push_back(begin);
-        lines.lengths.push_back(end - begin);
-    });
-    return lines;
-}
-
 std::int32_t Names::code(std::string_view name) {
     if (latest_ >= 0 && names_[static_cast<std::size_t>(latest_)] == name) return latest_;
     const auto known = codes_.find(name);
@@ -111,7 +109,7 @@ JsonLines read_json_lines(const char* block, std::size_t size, std::size_t begin
     }
     Reader reader(block, size, begin, field);
     const std::size_t consumed =
-        each_line(block, size, begin, last, [&](std::size_t first, std::size_t end) { reader.read(first, end); });
+        each_line(block, size, begin, last, [&](std::size_t first, std::size_t end) { return reader.read(first, end); });
     return reader.finish(consumed);
 }
 

@@ -13,16 +13,6 @@
 
 namespace heph {
 
-struct Lines {
-    std::vector<std::uint64_t> offsets;  // of the first byte of each line
-    std::vector<std::uint64_t> lengths;  // without the line end ("\n" or "\r\n")
-    std::size_t consumed = 0;            // bytes up to and with the last line end
-};
-
-// The complete lines of `block`; empty lines count, so that line numbers stay right.
-// Bytes after the last "\n" belong to the next block, or are a line of their own if this is the `last` one.
-Lines split_lines(const char* block, std::size_t size, bool last);
-
 // Distinct strings, numbered in the order they came.
 class Names {
 public:
@@ -67,7 +57,8 @@ struct JsonLines {
 };
 
 // Reads the complete lines of `block` from byte `begin` on (and what follows the last, if `last`).  The text
-// of a line is that of its segments, else what stands under the key `field` (see DocumentParser).
+// of a line is that of its segments, else what stands under the key `field` (see DocumentParser).  Stops after
+// 65,536 malformed lines: the caller goes on behind `consumed`.
 // Throws std::invalid_argument if `begin` is past the end, std::bad_alloc.
 JsonLines read_json_lines(const char* block, std::size_t size, std::size_t begin, bool last, const std::string& field);
 

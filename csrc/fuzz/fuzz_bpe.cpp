@@ -148,5 +148,6 @@ int main(int count, char** arguments) {
             return 1;
         }
     }
+    std::printf("%ld rounds from seed %llu: all the same\n", rounds, static_cast<unsigned long long>(seed));
     return 0;
 }

@@ -102,23 +102,23 @@ class _Range(io.RawIOBase):
 def _batches(stream: io.RawIOBase, at: int, field: str, block_bytes: int) -> Iterator[Batch]:
     """The documents of a stream of lines whose first byte is byte `at` of the content."""
     block = bytearray(block_bytes)
-    used, last = 0, False
-    while not last:
-        used, last = _fill(stream, block, used)
+    used, ended = 0, False
+    while True:
+        used, ended = _fill(stream, block, used)
         view = memoryview(block)[:used]
         begin = len(_BOM) if at == 0 and view[: len(_BOM)] == _BOM else 0
-        found = read_json_lines(view, field=field, begin=begin, last=last)
-        consumed = used if last else found.consumed
+        found = read_json_lines(view, field=field, begin=begin, last=ended)
         if len(found.positions) or found.bad:
             yield _batch(found, view, at)
-        rest = used - consumed
-        at += consumed
-        if consumed:
-            block[:rest] = block[consumed:used]
-        elif not last:      # a line longer than the block: twice the room, so that it isn't searched too often
+        at += found.consumed
+        if ended and found.consumed == used:
+            return
+        if found.consumed:
+            block[: used - found.consumed] = block[found.consumed : used]
+        else:      # a line longer than the block: twice the room, so that it isn't searched too often
             view.release()
             block += bytes(len(block))
-        used = rest
+        used -= found.consumed
 
 
 def _fill(stream: io.RawIOBase, block: bytearray, used: int) -> tuple[int, bool]:

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from megatron_heph._native import IndexedWriter, split_lines
+from megatron_heph._native import IndexedWriter
 
 
 def _documents(vocab, seed=0):
@@ -118,24 +118,6 @@ def test_the_interpreter_runs_while_the_writer_works(tmp_path):
     done.set()
     thread.join()
     assert during > 0
-
-
-def test_split_lines_finds_what_splitlines_finds():
-    block = b"one\n\ntwo\r\n" + b"x" * 100 + b"\nrest"
-    offsets, lengths, consumed = split_lines(block)
-    assert offsets.dtype == lengths.dtype == np.uint64
-    assert [block[o : o + n] for o, n in zip(offsets.tolist(), lengths.tolist(), strict=True)] == [
-        b"one",
-        b"",
-        b"two",
-        b"x" * 100,
-    ]
-    assert block[consumed:] == b"rest"
-    offsets, lengths, consumed = split_lines(memoryview(bytearray(block)), last=True)
-    assert (len(offsets), int(lengths[-1]), consumed) == (5, 4, len(block))
-    assert len(split_lines(b"", last=True)[0]) == 0
-    with pytest.raises(ValueError, match="contiguous"):
-        split_lines(memoryview(b"abcdef")[::2])
 
 
 def test_on_write_sees_the_bytes_of_the_file_in_order(tmp_path):

@@ -78,6 +78,15 @@ def test_malformed_lines_have_their_place_in_the_file(tmp_path):
     assert line_number(packed, bad[0].byte) == 3
 
 
+def test_a_file_of_nothing_but_malformed_lines_is_read_to_its_end(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"x\n" * 150_000 + _lines(["a"]))
+    batches = list(read_piece(_piece(path), "text"))
+    assert max(len(batch.bad) for batch in batches) < 70_000  # what is told of them stays small
+    assert [line.byte for batch in batches for line in batch.bad] == list(range(0, 300_000, 2))
+    assert _texts(_piece(path)) == ["a"]
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_a_compressed_file_that_is_cut_short_is_an_error_and_not_a_shorter_corpus(tmp_path, suffix):
     raw = "".join(json.dumps(document(i)) + "\n" for i in range(2000)).encode()
