@@ -1,6 +1,10 @@
 #include <optional>
 #include <string>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "bind.h"
 #include "indexed_writer.h"
 #include "pair_merger.h"
@@ -57,6 +61,11 @@ void raise_file_error(const heph::FileError& error) {
 }  // namespace
 
 void bind_writer(py::module_& module) {
+    module.def("return_free_memory", [] {
+#ifdef __GLIBC__
+        ::malloc_trim(0);
+#endif
+    }, "Gives the system back what is free inside the heap: after large tables have gone.");
     py::register_exception_translator([](std::exception_ptr pending) {
         try {
             if (pending) std::rethrow_exception(pending);

@@ -23,6 +23,7 @@ from data_tools.tokenize.reading import BLOCK_BYTES, read_piece
 from data_tools.tokenize.shards import Settings, is_older, looks_finished
 from data_tools.tokenize.state import State
 from data_tools.tokenize.workers import EngineChoice, Progress, Task, Work, make_shards
+from megatron_heph._native import return_free_memory
 from megatron_heph.errors import InputError, nearest
 from megatron_heph.formats.document import DOMAINS
 from megatron_heph.formats.indexed import token_dtype
@@ -110,6 +111,7 @@ def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn
     engine, gate = choose_engine(loaded, _sample(plan_shards(prefix.name, inputs, options.shard_bytes), options))
     for line in gate.warnings:
         warn(line)
+    engine.rest()
     vocab_size = options.vocab_size or engine.vocab_size
     info = tokenizer_info(loaded)
     if not options.append_eod:
@@ -125,6 +127,8 @@ def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn
             max_bad_lines=options.max_bad_lines, block_bytes=options.block_bytes,
         ),
     )  # fmt: skip
+    del loaded
+    return_free_memory()
     return Job(options, work, engine, tuple(_write_plan(prefix, inputs, options.shard_bytes, manifest)))
 
 

@@ -51,6 +51,9 @@ class Engine(ABC):
         bytes alone; a token that stands for no byte (a space that the tokenizer adds) has an empty span.
         """
 
+    def rest(self) -> None:  # noqa: B027  (most engines have nothing to give back)
+        """Gives back what only proving the engine needed; it can still do all that it could."""
+
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens included."""

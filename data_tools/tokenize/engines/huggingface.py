@@ -23,8 +23,8 @@ class HuggingFaceEngine(Engine):
 
     name = "tokenizers"
 
-    def __init__(self, file: Path, table: dict[str, Any], special_tokens: str) -> None:
-        """`table` is the parsed content of `file`."""
+    def __init__(self, file: Path, largest: int, special_tokens: str) -> None:
+        """`largest` is the largest id of the model's vocabulary, without added tokens; see `largest_id`."""
         # Threads inside a worker would only fight the other workers; a user's own setting stands.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import tokenizers
@@ -45,9 +45,6 @@ class HuggingFaceEngine(Engine):
         added = self._tokenizer.get_added_tokens_decoder()
         self.added = {token.content for token in added.values()}
         self.special = {token.content: index for index, token in added.items() if token.special}
-        # get_vocab() would build a second dictionary of all tokens
-        vocabulary = table["model"].get("vocab") or {}
-        largest = max(vocabulary.values(), default=-1) if isinstance(vocabulary, dict) else len(vocabulary) - 1
         self.vocab_size = max(largest, *added, -1) + 1
 
     def _template(self) -> tuple[list[int], list[int]]:
@@ -75,3 +72,10 @@ class HuggingFaceEngine(Engine):
     def decode(self, ids: Sequence[int]) -> str:
         """See `Engine.decode`."""
         return str(self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False))
+
+
+def largest_id(table: dict[str, Any]) -> int:
+    """The largest id of the vocabulary of a parsed tokenizer.json; -1 of an empty one."""
+    # the library's get_vocab() would build a second dictionary of all tokens
+    vocabulary = table["model"].get("vocab") or {}
+    return max(vocabulary.values(), default=-1) if isinstance(vocabulary, dict) else len(vocabulary) - 1

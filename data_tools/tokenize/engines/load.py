@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_tools.tokenize.engines.base import POLICIES, Engine, UnsupportedTokenizerError
 from data_tools.tokenize.engines.ends import check_named_tokens, choose_eod, eos_of_config, template_of
 from data_tools.tokenize.engines.gigatoken_engine import GigatokenEngine
-from data_tools.tokenize.engines.huggingface import HuggingFaceEngine
+from data_tools.tokenize.engines.huggingface import HuggingFaceEngine, largest_id
+from data_tools.tokenize.engines.lazy import LazyEngine
 from data_tools.tokenize.engines.sentencepiece_engine import SentencePieceEngine
 from data_tools.tokenize.engines.template import TemplateEngine
 from data_tools.tokenize.engines.tiktoken_engine import TiktokenEngine
@@ -153,16 +155,24 @@ def _engines(
         spm = SentencePieceEngine(file.path, special_tokens)
         return spm, {"gigatoken": lambda: GigatokenEngine.from_sentencepiece(file, spm)}, spm.eos
     if scheme is None:
-        hf = HuggingFaceEngine(file.path, file.table, special_tokens)
+        path, largest = file.path, largest_id(file.table)
+        hf = HuggingFaceEngine(path, largest, special_tokens)
+        # What is made again must not hold on to the parsed file, which is large.
+        lazy = LazyEngine(hf, partial(HuggingFaceEngine, path, largest, special_tokens))
         makers = {
-            "native": lambda: _native().from_tokenizer_json(file.table, special_tokens, hf),
+            "native": lambda: _native().from_tokenizer_json(file.table, special_tokens, lazy),
             "gigatoken": lambda: GigatokenEngine.from_tokenizer_json(file, special_tokens, hf),
         }
         return hf, makers, eos_of_config(file.path)
     ranks, special = read_ranks(file, scheme), dict(scheme.special)
     tik = TiktokenEngine(ranks, scheme, special_tokens)
-    make = lambda: _native().from_tiktoken(ranks, scheme.pattern, special, special_tokens, tik)  # noqa: E731
+    lazy = LazyEngine(tik, partial(_tiktoken_again, file.path, scheme, special_tokens))
+    make = lambda: _native().from_tiktoken(ranks, scheme.pattern, special, special_tokens, lazy)  # noqa: E731
     return tik, {"native": make}, scheme.eod
+
+
+def _tiktoken_again(path: Path, scheme: Scheme, special_tokens: str) -> Engine:
+    return TiktokenEngine(read_ranks(read_tokenizer_file(path), scheme), scheme, special_tokens)
 
 
 def _native() -> Any:

@@ -50,6 +50,10 @@ class NativeEngine(Engine):
         self._reference_lock = threading.Lock()     # not every reference may be called from two threads
         self._token_lengths = encoder.token_lengths()
 
+    def rest(self) -> None:
+        """See `Engine.rest`: the reference is for few documents."""
+        self._reference.rest()
+
     @classmethod
     def from_tokenizer_json(cls, table: dict[str, Any], special_tokens: str, reference: Engine) -> NativeEngine:
         """Of a parsed tokenizer.json, as the `tokenizers` library reads it.

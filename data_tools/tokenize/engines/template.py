@@ -38,6 +38,10 @@ class TemplateEngine(Engine):
         """See `Engine.decode`."""
         return self._engine.decode(ids)
 
+    def rest(self) -> None:
+        """See `Engine.rest`."""
+        self._engine.rest()
+
     def _places(self, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Where in the run of tokens each added one goes, document by document."""
         ends = np.cumsum(lengths)
