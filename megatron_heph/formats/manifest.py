@@ -167,8 +167,8 @@ def read_manifest(path: Path) -> Manifest:
     version, totals = row.get("format_version"), row.pop("totals", None)
     if version != FORMAT_VERSION:
         raise InputError(
-            f"{path} has format_version {version!r}, and this program reads {FORMAT_VERSION}: run `heph "
-            f"tokenize` again with this version."
+            f"{path} has format_version {version!r}, and this program reads {FORMAT_VERSION}: tokenize again with "
+            f"this version, under another -o, or remove {path.name.split('.')[0]}* there first."
         )
     try:
         manifest = build(Manifest, row)
