@@ -201,7 +201,7 @@ void bind_bpe(py::module_& module) {
         return to_numpy(std::move(classes));
     }, "uint8 [0x110000]: the class bits of every code point (csrc/data/unicode_classes.h).");
 
-    constexpr std::size_t kSlots = std::size_t{1} << 20;
+    constexpr std::size_t kSlots = std::size_t{1} << 21;
     py::class_<BpeEncoder>(module, "BpeEncoder", "Byte-level BPE; `encode` may run in many threads at a time.")
         .def_static("from_merges", &from_merges, py::arg("vocab"), py::arg("merges"), py::arg("pattern"),
                     py::arg("whole_words"), py::arg("added"), py::arg("cache_slots") = kSlots,

@@ -44,8 +44,8 @@ struct Encoded {
 struct BpeOptions {
     Pattern pattern = Pattern::kGpt2;
     bool whole_words = false;  // a pretoken that is a token is not merged
-    std::size_t cache_slots = std::size_t{1} << 20;
-    std::size_t long_cache_slots = std::size_t{1} << 18;
+    std::size_t cache_slots = std::size_t{1} << 21;  // of 32 bytes; two generations at most
+    std::size_t long_cache_slots = std::size_t{1} << 19;
 };
 
 // Built once; `encode` may run in many threads at a time, which share the cache.
