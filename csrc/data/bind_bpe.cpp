@@ -90,7 +90,9 @@ bool read_merge(PyObject* merge, std::string& left, std::string& right) {
         }
         return to_bytes(merge, 0, cut, left) && to_bytes(merge, cut + 1, size, right);
     }
-    if (PyList_Check(merge) == 0 || PyList_GET_SIZE(merge) != 2) throw std::invalid_argument("a merge is not two tokens");
+    if (PyList_Check(merge) == 0 || PyList_GET_SIZE(merge) != 2) {
+        throw std::invalid_argument("a merge is not two tokens");
+    }
     PyObject* first = require_text(PyList_GET_ITEM(merge, 0), "a part of a merge");
     PyObject* second = require_text(PyList_GET_ITEM(merge, 1), "a part of a merge");
     return to_bytes(first, 0, PyUnicode_GET_LENGTH(first), left) &&
@@ -100,7 +102,8 @@ bool read_merge(PyObject* merge, std::string& left, std::string& right) {
 std::unique_ptr<BpeEncoder> build(Vocabulary&& vocabulary, const AddedRows& rows, const std::string& pattern,
                                   bool whole_words, std::size_t cache_slots) {
     if (cache_slots < 1024 || (cache_slots & (cache_slots - 1)) != 0) {
-        throw std::invalid_argument("cache_slots is " + std::to_string(cache_slots) + ", not a power of 2 from 1024 on");
+        throw std::invalid_argument("cache_slots is " + std::to_string(cache_slots) +
+                                    ", not a power of 2 from 1024 on");
     }
     vocabulary.finish();
     AddedTokens sets;
@@ -181,7 +184,8 @@ py::bytes decode(const BpeEncoder& encoder, const std::vector<std::int64_t>& ids
 Array<std::int64_t> token_lengths(const BpeEncoder& encoder) {
     std::vector<std::int64_t> lengths(encoder.vocabulary().size());
     for (TokenId id = 0; id < lengths.size(); ++id) {
-        if (encoder.vocabulary().known(id)) lengths[id] = static_cast<std::int64_t>(encoder.vocabulary().bytes_of(id).size());
+        if (!encoder.vocabulary().known(id)) continue;
+        lengths[id] = static_cast<std::int64_t>(encoder.vocabulary().bytes_of(id).size());
     }
     return to_numpy(std::move(lengths));
 }

@@ -16,7 +16,7 @@ namespace {
 
 // Pretokens that are cut, hashed and prefetched before they are looked up: enough for the table's lines to
 // arrive, few enough to stay in the L1 cache.
-constexpr std::size_t kBatch = 64;
+constexpr std::size_t kBatch = 128;
 constexpr std::size_t kSlack = 4;  // ids that a look-up may write too many
 
 }  // namespace
@@ -53,7 +53,8 @@ BpeEncoder::BpeEncoder(Vocabulary vocabulary, AddedTokens added, const BpeOption
       added_(std::move(added)),
       split_(splitter_of(options.pattern)),
       whole_words_(options.whole_words),
-      caches_(options.cache_slots, options.long_cache_slots, [this](PretokenCache& cache) { fill(cache); }) {
+      caches_(options.cache_slots, options.long_cache_slots,
+              [this](PretokenCache& cache) { fill(cache); }) {
     const auto useless = [](const AddedTokenSet& set) { return !set.useful(); };
     added_.erase(std::remove_if(added_.begin(), added_.end(), useless), added_.end());
 }
@@ -63,7 +64,8 @@ Encoded BpeEncoder::encode(const std::uint8_t* data, std::size_t size, const std
     for (std::size_t i = 0; i <= documents; ++i) {
         if (offsets[i] < (i > 0 ? offsets[i - 1] : 0) || static_cast<std::uint64_t>(offsets[i]) > size) {
             throw std::invalid_argument("the offset of document " + std::to_string(i) + ", " +
-                                        std::to_string(offsets[i]) + ", does not fit " + std::to_string(size) + " bytes");
+                                        std::to_string(offsets[i]) + ", does not fit " + std::to_string(size) +
+                                        " bytes");
         }
     }
     Work work{Merger(vocabulary_), caches_.lease(), 0, false, {}};

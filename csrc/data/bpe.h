@@ -44,7 +44,7 @@ struct Encoded {
 struct BpeOptions {
     Pattern pattern = Pattern::kGpt2;
     bool whole_words = false;  // a pretoken that is a token is not merged
-    std::size_t cache_slots = std::size_t{1} << 22;
+    std::size_t cache_slots = std::size_t{1} << 22;  // of 32 bytes; two generations at most
     std::size_t long_cache_slots = std::size_t{1} << 20;
 };
 
@@ -53,8 +53,10 @@ class BpeEncoder {
 public:
     BpeEncoder(Vocabulary vocabulary, AddedTokens added, const BpeOptions& options);
 
-    // Document i is data[offsets[i], offsets[i + 1]); std::invalid_argument if the offsets do not ascend within `size`.
-    Encoded encode(const std::uint8_t* data, std::size_t size, const std::int64_t* offsets, std::size_t documents) const;
+    // Document i is data[offsets[i], offsets[i + 1]).  std::invalid_argument if the offsets do not ascend, or
+    // leave the `size` bytes.
+    Encoded encode(const std::uint8_t* data, std::size_t size, const std::int64_t* offsets,
+                   std::size_t documents) const;
     const Vocabulary& vocabulary() const { return vocabulary_; }
 
 private:

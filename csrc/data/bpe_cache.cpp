@@ -24,7 +24,8 @@ PretokenCache::~PretokenCache() {
 PretokenCache::Record* PretokenCache::make_record(const std::uint8_t* bytes, std::size_t size, std::uint64_t hash,
                                                   const TokenId* ids, std::size_t count) {
     void* memory = ::operator new(sizeof(Record) + count * sizeof(TokenId) + size);
-    auto* record = new (memory) Record{nullptr, hash, static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(count)};
+    auto* record = new (memory)
+        Record{nullptr, hash, static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(count)};
     std::memcpy(record->ids(), ids, count * sizeof(TokenId));
     if (size > 0) std::memcpy(record->ids() + count, bytes, size);
     record->next = all_records_.load(std::memory_order_relaxed);
@@ -70,7 +71,9 @@ const PretokenCache::Record* PretokenCache::find_long(const std::uint8_t* bytes,
     for (std::size_t probe = 0; probe < kProbes; ++probe) {
         const Record* record = records_[(hash + probe) & long_mask_].load(std::memory_order_acquire);
         if (record == nullptr) return nullptr;
-        if (record->hash == hash && record->size == size && std::memcmp(record->bytes(), bytes, size) == 0) return record;
+        if (record->hash == hash && record->size == size && std::memcmp(record->bytes(), bytes, size) == 0) {
+            return record;
+        }
     }
     return nullptr;
 }

@@ -27,8 +27,9 @@ constexpr std::uint64_t low_bytes(unsigned count) {
 }
 constexpr ShortKey short_mask(unsigned size) { return {low_bytes(size), size > 8 ? low_bytes(size - 8) : 0}; }
 inline constexpr ShortKey kShortMasks[kShortKey + 1] = {
-    short_mask(0), short_mask(1), short_mask(2),  short_mask(3),  short_mask(4),  short_mask(5),  short_mask(6),  short_mask(7),
-    short_mask(8), short_mask(9), short_mask(10), short_mask(11), short_mask(12), short_mask(13), short_mask(14), short_mask(15)};
+    short_mask(0),  short_mask(1),  short_mask(2),  short_mask(3),  short_mask(4),  short_mask(5),
+    short_mask(6),  short_mask(7),  short_mask(8),  short_mask(9),  short_mask(10), short_mask(11),
+    short_mask(12), short_mask(13), short_mask(14), short_mask(15)};
 
 // Reads 16 bytes at `bytes`, whatever `size` <= 15 is.
 inline ShortKey short_key(const std::uint8_t* bytes, std::size_t size) {

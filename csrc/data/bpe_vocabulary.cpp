@@ -87,7 +87,8 @@ Vocabulary::Word& Vocabulary::slot_of(std::uint64_t hash, std::string_view bytes
 }
 
 void Vocabulary::grow_words() {
-    const std::vector<Word> old = std::exchange(words_, std::vector<Word>(std::max<std::size_t>(words_.size() * 4, 1024)));
+    const std::size_t slots = std::max<std::size_t>(words_.size() * 4, 1024);
+    const std::vector<Word> old = std::exchange(words_, std::vector<Word>(slots));
     for (const Word& word : old) {
         if (word.id == kNoToken) continue;
         const std::string_view bytes = bytes_of(word.id);
@@ -111,7 +112,9 @@ TokenId Vocabulary::find(const std::uint8_t* bytes, std::size_t size) const {
 
 TokenId Vocabulary::require(std::string_view bytes) const {
     const TokenId id = find(raw(bytes), bytes.size());
-    if (id == kNoToken) throw std::invalid_argument("a merge needs the token " + shown(bytes) + ", which is not in the vocabulary");
+    if (id == kNoToken) {
+        throw std::invalid_argument("a merge needs the token " + shown(bytes) + ", which is not in the vocabulary");
+    }
     return id;
 }
 

@@ -7,7 +7,7 @@
 
 namespace heph {
 
-// Patterns, by the tokenizer that made each known.  `pretokenize.cpp` has the expressions.
+// Patterns, by the tokenizer that made each known.  pretokenize_rules.h has the expressions.
 enum class Pattern { kGpt2, kDigits, kDigitRuns, kLlama3, kCl100k, kQwen2, kO200k, kTekken };
 
 // The pattern of a name ("gpt2", "digits", "digit_runs", "llama3", "cl100k", "qwen2", "o200k", "tekken");

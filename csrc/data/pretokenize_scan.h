@@ -1,4 +1,4 @@
-// Runs of one class of characters: what the scanners of pretokenize.cpp are made of.
+// Runs of one class of characters: what the rules are made of.
 #pragma once
 
 #include <cstdint>

@@ -40,7 +40,8 @@ heph::Vocabulary make_vocabulary(Random& random, bool by_id) {
         merges.emplace_back(left, right);
         tokens.push_back(left + right);
     }
-    for (std::size_t id = 0; id < tokens.size(); ++id) vocabulary.add_token(static_cast<heph::TokenId>(id), tokens[id], true);
+    heph::TokenId next = 0;
+    for (const std::string& token : tokens) vocabulary.add_token(next++, token, true);
     if (by_id) {
         vocabulary.merge_by_id();
     } else {
@@ -53,8 +54,12 @@ heph::Vocabulary make_vocabulary(Random& random, bool by_id) {
 
 std::string make_text(Random& random) {
     static const std::vector<std::string> parts = {
-        "the", "tea", " ", "  ", "\n", "\r\n", "'s", "'S", "'\xC5\xBF", "'ll", "12", "3", "!", "//", "\xC3\xA9", "\xCC\x81",
-        "\xE6\xBC\xA2", "\xF0\x9F\x99\x82", "<|end|>", "<|", "A", "AtoN", "\xC2\xA0", std::string(1, '\0'), "\xCD\xB8", "\xFF", "\xE6"};
+        "the",      "tea",          " ",          "  ",               "\n",      "\r\n", "'s",   "'S",
+        "'\xC5\xBF", "'ll",          "12",         "3",                "!",       "//",   "\xC3\xA9", "\xCC\x81",
+        "\xE6\xBC\xA2", "\xF0\x9F\x99\x82", "<|end|>", "<|",               "A",       "AtoN", "\xC2\xA0",
+        std::string(1, '\0'),
+        // Rarely: not assigned, and not UTF-8.
+        "\xCD\xB8", "\xFF", "\xE6"};
     std::string text;
     for (std::size_t count = below(random, 30); count > 0; --count) {
         const std::string& part = parts[below(random, parts.size() - (below(random, 20) != 0 ? 3 : 0))];

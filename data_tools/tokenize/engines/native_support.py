@@ -39,7 +39,7 @@ EXPRESSIONS: dict[str, str] = {
     _cased(_CONTRACTIONS + "?", r"\p{N}{1,3}"): "o200k",
     _cased("", r"\p{N}"): "tekken",
 }
-"""The expressions that csrc/data/pretokenize.cpp has a scanner for, and its name."""
+"""The expressions that csrc/data/pretokenize_rules.h has a rule for, and its name."""
 
 # Not looked at: unk_token, fuse_unk and byte_fallback, which are for characters that no token stands for; the
 # encoder insists on a token for each of the 256 bytes.
