@@ -14,6 +14,8 @@ from collections.abc import Iterator
 UPPER, LOWER, LETTER, MARK, NUMBER, SPACE, OTHER, COMPOSES = (1 << i for i in range(8))
 UNKNOWN = 0
 SURROGATES = range(0xD800, 0xE000)
+# Never to be assigned, in any version (The Unicode Standard, section 23.7): no class but OTHER can fit them.
+NONCHARACTERS = {*range(0xFDD0, 0xFDF0), *(plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF))}
 CLASSES = {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER, "Lm": LETTER, "Lo": LETTER, "M": MARK, "N": NUMBER}
 # The property White_Space, which unicodedata lacks: every separator, and these controls.
 SPACES = {"\t", "\n", "\v", "\f", "\r", "\x85"}
@@ -33,6 +35,8 @@ def composing() -> set[str]:
 def class_of(character: str, composing: set[str]) -> int:
     """The class bits of a character."""
     category = unicodedata.category(character)
+    if ord(character) in NONCHARACTERS:
+        return OTHER
     if category == "Cn" or ord(character) in SURROGATES:
         return UNKNOWN
     if category.startswith("Z") or character in SPACES:
