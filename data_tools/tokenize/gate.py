@@ -46,28 +46,33 @@ def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
     Raises RefusedError if the reference contradicts itself, or if the engine that the user named is not
     exact: it names the text, the position and both ids.
     """
-    texts = _join(Texts.of([*HARD_TEXTS, *texts_about(loaded.reference.special)]), sample)
+    reference = loaded.reference
+    texts = Texts.of([*HARD_TEXTS, *texts_about(reference.special)])
     try:
-        expected = _consistent(loaded.reference, texts, loaded)
+        expected = _consistent(reference, texts, loaded)
     except _InexactError as error:
         raise RefusedError(
             f"The library {loaded.reference.name} {loaded.reference.version} contradicts itself with the "
             f"tokenizer {loaded.path}: {error}. Its ids cannot be trusted; use another version of "
             f"{loaded.reference.name}, and report the tokenizer."
         ) from error
+    of_sample = reference.encode(sample)
     _check_no_end(expected, texts, loaded)
+    _check_no_end(of_sample, sample, loaded)
     warnings = []
     for name in loaded.candidates:
         engine = loaded.build(name)
         if engine is None:
             continue
         try:
-            if engine is not loaded.reference:
+            if engine is not reference:
                 _consistent(engine, texts, loaded, expected)
+                _same(engine.encode(sample), of_sample, sample, reference.name)
         except _InexactError as error:
             warnings.append(_verdict(engine, loaded, error))
             continue
-        return loaded.with_template(engine), GateReport(engine.name, len(texts), (*loaded.notes, *warnings))
+        report = GateReport(engine.name, len(texts) + len(sample), (*loaded.notes, *warnings))
+        return loaded.with_template(engine), report
     raise RefusedError(warnings[0])
 
 
@@ -153,9 +158,3 @@ def _id(ids: np.ndarray, at: int) -> str:
 
 def _shown(texts: Texts, index: int) -> str:
     return f"text {index} ({texts.text_bytes(index)[:48].decode('utf-8', 'replace')!r})"
-
-
-def _join(first: Texts, second: Texts) -> Texts:
-    data = second.data[second.offsets[0] : second.offsets[-1]]
-    shifted = second.offsets[1:] - second.offsets[0] + first.offsets[-1]
-    return Texts(np.concatenate([first.data, data]), np.concatenate([first.offsets, shifted]))

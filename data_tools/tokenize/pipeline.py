@@ -33,7 +33,7 @@ from megatron_heph.formats.tiktoken_schemes import Scheme
 # Large enough that a terabyte is some thousand shards (each is two memory maps), small enough that a
 # machine that stops loses minutes.
 SHARD_BYTES = 256 << 20
-_SAMPLE_BYTES, _SAMPLE_PLACES = 1 << 16, 4      # of the inputs that the gate sees: from so many places
+_SAMPLE_BYTES, _SAMPLE_PLACES = 1 << 15, 8      # of the inputs that the gate sees: from so many places
 
 Warn = Callable[[str], None]
 Report = Callable[[Progress, int], None]
