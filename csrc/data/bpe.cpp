@@ -180,7 +180,7 @@ std::size_t BpeEncoder::miss(Work& work, const std::uint8_t* bytes, std::size_t 
     const PretokenCache* previous = work.caches.previous.get();
     const PretokenCache::Slot* slot = previous != nullptr ? previous->find(key, hash) : nullptr;
     const std::size_t count = slot != nullptr ? PretokenCache::read(*slot, ids) : merge(work, bytes, size, ids);
-    work.caches.current->insert(key, hash, ids, count);
+    if (count > 0) work.caches.current->insert(key, hash, ids, count);
     return count;
 }
 
@@ -197,7 +197,7 @@ std::size_t BpeEncoder::long_word(Work& work, const std::uint8_t* bytes, std::si
     } else {
         count = merge(work, bytes, size, ids);
     }
-    if (!found) work.caches.current->insert_long(bytes, size, hash, ids, count);
+    if (!found && count > 0) work.caches.current->insert_long(bytes, size, hash, ids, count);
     return count;
 }
 
@@ -220,6 +220,10 @@ std::size_t BpeEncoder::merge(Work& work, const std::uint8_t* bytes, std::size_t
     if (whole_words_ && (size > kShortKey || !work.caches.current->has_words)) {
         ids[0] = vocabulary_.find(bytes, size);
         if (ids[0] != kNoToken) return 1;
+    }
+    if (!vocabulary_.spells(bytes, size)) {
+        work.unknown = true;
+        return 0;
     }
     return work.merger.merge(bytes, size, ids);
 }

@@ -37,7 +37,7 @@ private:
 struct Encoded {
     IdBuffer ids;
     std::vector<std::int64_t> lengths;   // tokens of each document
-    std::vector<std::int64_t> declined;  // documents with a character whose class is not known: no ids
+    std::vector<std::int64_t> declined;  // documents with a character whose class is not known, or a byte that is no token: no ids
     std::vector<std::int64_t> unsteady;  // documents that may not be in normal form C
 };
 

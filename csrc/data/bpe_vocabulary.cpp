@@ -152,14 +152,16 @@ void Vocabulary::finish() {
     for (unsigned byte = 0; byte < 256; ++byte) {
         const auto letter = static_cast<std::uint8_t>(byte);
         byte_ids_[byte] = find(&letter, 1);
-        if (byte_ids_[byte] == kNoToken) {
+        lacks_bytes_ |= byte_ids_[byte] == kNoToken;
+        if (byte_ids_[byte] == kNoToken && byte > ' ' && byte < 0x7F) {
             const char text = static_cast<char>(letter);
-            throw std::invalid_argument("the byte " + shown({&text, 1}) + " is not a token: some text has no ids");
+            throw std::invalid_argument("the byte " + shown({&text, 1}) + " is not a token: hardly a text has ids");
         }
     }
     byte_ranks_.resize(1 << 16);
     for (unsigned pair = 0; pair < 1 << 16; ++pair) {
-        byte_ranks_[pair] = rank_of(byte_ids_[pair >> 8], byte_ids_[pair & 255]);
+        const TokenId left = byte_ids_[pair >> 8], right = byte_ids_[pair & 255];
+        byte_ranks_[pair] = left == kNoToken || right == kNoToken ? kNoRank : rank_of(left, right);
     }
 }
 

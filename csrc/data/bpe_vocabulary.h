@@ -1,6 +1,7 @@
 // The tokens and merges of a byte-level BPE, in tables made for looking up.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -33,7 +34,7 @@ public:
     void add_merge(std::string_view left, std::string_view right, std::uint32_t rank);
     // Or, in place of merges: every pair whose concatenation is a word merges, the lowest id first.
     void merge_by_id();
-    // When all is there.  std::invalid_argument if one of the 256 bytes is no word.
+    // When all is there.  std::invalid_argument if a byte that is a visible ASCII character is no word.
     void finish();
 
     TokenId find(const std::uint8_t* bytes, std::size_t size) const;
@@ -41,7 +42,11 @@ public:
     Rank rank_of_bytes(std::uint8_t left, std::uint8_t right) const { return byte_ranks_[left << 8 | right]; }
     void prefetch_merged(Rank rank) const { __builtin_prefetch(&merged_[rank]); }
     TokenId merged(Rank rank) const { return merged_[rank]; }
+    // kNoToken for a byte that is no word: what becomes of it is not for this engine to say.
     TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
+    bool spells(const std::uint8_t* bytes, std::size_t size) const {
+        return !lacks_bytes_ || std::none_of(bytes, bytes + size, [this](std::uint8_t b) { return byte_ids_[b] == kNoToken; });
+    }
 
     std::size_t size() const { return lengths_.size(); }  // largest id + 1
     bool known(TokenId id) const { return id < lengths_.size() && lengths_[id] != kUnset; }
@@ -69,6 +74,7 @@ private:
     std::vector<TokenId> merged_;    // by rank
     std::vector<Rank> byte_ranks_;   // of two bytes
     TokenId byte_ids_[256] = {};
+    bool lacks_bytes_ = false;
 };
 
 }  // namespace heph

@@ -11,29 +11,29 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
+from data_tools.tokenize.checks import check_malformed, check_nothing_foreign, check_same_settings, only
 from data_tools.tokenize.columns import Texts
 from data_tools.tokenize.engines.base import Engine
 from data_tools.tokenize.engines.load import tokenizer_info
 from data_tools.tokenize.gate import choose_engine
 from data_tools.tokenize.inputs import Input, find_inputs
+from data_tools.tokenize.kept import is_older, looks_finished
 from data_tools.tokenize.plan import ShardPlan, plan_shards
-from data_tools.tokenize.reading import BLOCK_BYTES, read_piece
-from data_tools.tokenize.shards import Settings, is_older, looks_finished
+from data_tools.tokenize.reading import BLOCK_BYTES
+from data_tools.tokenize.sample import sample_texts
+from data_tools.tokenize.shards import Settings
 from data_tools.tokenize.state import State
 from data_tools.tokenize.workers import EngineChoice, Progress, Task, Work, make_shards
 from megatron_heph._native import return_free_memory
 from megatron_heph.errors import InputError, nearest
 from megatron_heph.formats.document import DOMAINS
 from megatron_heph.formats.indexed import token_dtype
-from megatron_heph.formats.manifest import Manifest, ShardInfo, manifest_path
+from megatron_heph.formats.manifest import Manifest, ShardInfo, TokenizerInfo
 from megatron_heph.formats.tiktoken_schemes import Scheme
 
 # Large enough that a terabyte is some thousand shards (each is two memory maps), small enough that a
 # machine that stops loses minutes.
 SHARD_BYTES = 256 << 20
-_SAMPLE_BYTES, _SAMPLE_PLACES = 1 << 15, 8      # of the inputs that the gate sees: from so many places
 
 Warn = Callable[[str], None]
 Report = Callable[[Progress, int], None]
@@ -75,6 +75,24 @@ class Job:
         return sum(task.plan.bytes for task in self.tasks)
 
 
+def _check_options(options: Options, prefix: Path) -> None:
+    for name, value, least in (
+        ("--workers", options.workers, 1),
+        ("--shard-bytes", options.shard_bytes, 1),
+        ("--max-bad-lines", options.max_bad_lines, 0),
+        ("--vocab-size", options.vocab_size, 1),
+    ):
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}; it is {least} or more.")
+    if options.domain is not None and options.domain not in DOMAINS:
+        raise InputError(f"--domain is {options.domain!r}; {nearest(options.domain, DOMAINS)}")
+    if not prefix.name or prefix.is_dir():
+        raise InputError(
+            f"-o is the folder {prefix}, but it is a prefix: the first part of the files' names, such as "
+            f"{prefix / 'api'}."
+        )
+
+
 def tokenize(
     arguments: Sequence[str],
     prefix: Path,
@@ -90,10 +108,16 @@ def tokenize(
     Raises InputError for what the user can mend, RefusedError if the tokenizer's engine is not exact.
     """
     _check_options(options, prefix)
-    with State(prefix).locked():
-        job = prepare(arguments, prefix, options, warn)
-        make(job, range(len(job.tasks)), report)
-        return finish(job)
+    try:
+        with State(prefix).locked():
+            job = prepare(arguments, prefix, options, warn)
+            make(job, range(len(job.tasks)), report)
+            return finish(job)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or prefix}: {error.strerror or error}. Finished shards are kept: make room or mend the "
+            f"folder, and run the same command again."
+        ) from error
 
 
 def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn = lambda line: None) -> Job:
@@ -107,29 +131,32 @@ def prepare(arguments: Sequence[str], prefix: Path, options: Options, warn: Warn
         tokenizer=options.tokenizer, scheme=options.scheme, special_tokens=options.special_tokens,
         eod=options.eod, engine=options.engine,
     )  # fmt: skip
-    loaded = choice.load()
-    engine, gate = choose_engine(loaded, _sample(plan_shards(prefix.name, inputs, options.shard_bytes), options))
-    for line in gate.warnings:
-        warn(line)
-    engine.rest()
-    vocab_size = options.vocab_size or engine.vocab_size
-    info = tokenizer_info(loaded)
+    fresh = plan_shards(prefix.name, inputs, options.shard_bytes)
+    engine, info = _prove(choice, sample_texts(fresh, options.field), warn)
+    return_free_memory()
     if not options.append_eod:
         info = replace(info, eod_id=None, eod_token="")
+    vocab_size = options.vocab_size or engine.vocab_size
     manifest = Manifest(
         tokenizer=info, domain="", source="", field=options.field, dtype=token_dtype(vocab_size).name, shards=(),
         engine=f"{engine.name} {engine.version}",
     )  # fmt: skip
-    work = Work(
-        prefix=prefix, engine=replace(choice, engine=engine.name), manifest=manifest,
-        settings=Settings(
-            field=options.field, vocab_size=vocab_size, eod_id=info.eod_id,
-            max_bad_lines=options.max_bad_lines, block_bytes=options.block_bytes,
-        ),
+    settings = Settings(
+        field=options.field, vocab_size=vocab_size, eod_id=info.eod_id,
+        max_bad_lines=options.max_bad_lines, block_bytes=options.block_bytes,
     )  # fmt: skip
-    del loaded
-    return_free_memory()
+    work = Work(prefix, replace(choice, engine=engine.name), settings, manifest)
     return Job(options, work, engine, tuple(_write_plan(prefix, inputs, options.shard_bytes, manifest)))
+
+
+def _prove(choice: EngineChoice, sample: Texts, warn: Warn) -> tuple[Engine, TokenizerInfo]:
+    """The engine that passed the gate; what else was loaded for that goes."""
+    loaded = choice.load()
+    engine, gate = choose_engine(loaded, sample)
+    for line in gate.warnings:
+        warn(line)
+    engine.rest()
+    return engine, tokenizer_info(loaded)
 
 
 def _write_plan(prefix: Path, inputs: Sequence[Input], shard_bytes: int, manifest: Manifest) -> list[Task]:
@@ -139,9 +166,9 @@ def _write_plan(prefix: Path, inputs: Sequence[Input], shard_bytes: int, manifes
         recorded, finished, settings = state.recorded()
         plans = plan_shards(prefix.name, inputs, shard_bytes, recorded)
         if settings is not None:
-            _check_same_settings(prefix, settings, manifest)
+            check_same_settings(prefix, settings, manifest)
         elif not recorded:
-            _check_nothing_foreign(prefix, plans)
+            check_nothing_foreign(prefix, plans)
         touched = [plan.name for plan in plans if plan.name in finished and not _is_kept(plan, finished, prefix)]
         state.begin(plans, manifest, touched)
     return [Task(plan, finished.get(plan.name)) for plan in plans]
@@ -170,12 +197,12 @@ def finish(job: Job) -> Manifest:
             f"({', '.join(missing[:3])}). Run the same command again."
         )
     shards = [finished[task.plan.name] for task in job.tasks]
-    _check_malformed(shards, job.options.max_bad_lines)
+    check_malformed(shards, job.options.max_bad_lines)
     prefix = job.work.prefix
     manifest = replace(
         job.work.manifest, shards=tuple(shards),
-        domain=job.options.domain or _only("domain", (shard.domains for shard in shards)) or "",
-        source=_only("source", (shard.sources for shard in shards), several=prefix.name) or prefix.name,
+        domain=job.options.domain or only("domain", (shard.domains for shard in shards)) or "",
+        source=only("source", (shard.sources for shard in shards), several=prefix.name) or prefix.name,
     )  # fmt: skip
     if job.options.merge and [shard.name for shard in shards] != [prefix.name]:
         from data_tools.tokenize.merge import merge_source
@@ -185,94 +212,5 @@ def finish(job: Job) -> Manifest:
     return manifest
 
 
-def _check_options(options: Options, prefix: Path) -> None:
-    for name, value, least in (
-        ("--workers", options.workers, 1),
-        ("--shard-bytes", options.shard_bytes, 1),
-        ("--max-bad-lines", options.max_bad_lines, 0),
-        ("--vocab-size", options.vocab_size, 1),
-    ):
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}; it is {least} or more.")
-    if options.domain is not None and options.domain not in DOMAINS:
-        raise InputError(f"--domain is {options.domain!r}; {nearest(options.domain, DOMAINS)}")
-    if not prefix.name or prefix.is_dir():
-        raise InputError(
-            f"-o is the folder {prefix}, but it is a prefix: the first part of the files' names, such as "
-            f"{prefix / 'api'}."
-        )
-
-
-def _sample(plans: Sequence[ShardPlan], options: Options) -> Texts:
-    """Documents from some places of the inputs, spread evenly; malformed lines are left to the run."""
-    pieces = [piece for plan in plans for piece in plan.pieces]
-    picked = [pieces[i * len(pieces) // _SAMPLE_PLACES] for i in range(_SAMPLE_PLACES)]
-    texts: list[Texts] = []
-    for piece in dict.fromkeys(picked):
-        head = piece if piece.file.compressed or piece.file.parquet else replace(
-            piece, end=min(piece.end, piece.begin + _SAMPLE_BYTES)
-        )  # fmt: skip
-        batch = next(read_piece(head, options.field, block_bytes=_SAMPLE_BYTES), None)
-        if batch is not None:
-            count = int(np.searchsorted(batch.texts.offsets, 2 * _SAMPLE_BYTES, side="right")) - 1
-            texts.append(batch.texts.take(range(max(count, min(1, len(batch.texts))))))
-    return _joined(texts)
-
-
-def _joined(texts: Sequence[Texts]) -> Texts:
-    sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.offsets) for part in texts)])
-    return Texts(np.concatenate([np.empty(0, np.uint8), *(part.data for part in texts)]), np.cumsum(sizes))
-
-
 def _is_kept(plan: ShardPlan, finished: dict[str, ShardInfo], prefix: Path) -> bool:
     return looks_finished(plan, finished[plan.name], prefix.parent) and is_older(plan, prefix.parent)
-
-
-def _check_nothing_foreign(prefix: Path, plans: Sequence[ShardPlan]) -> None:
-    """A pair that no run of this program recorded is not overwritten."""
-    for plan in plans:
-        for suffix in (".bin", ".idx"):
-            path = prefix.with_name(plan.name + suffix)
-            if path.exists():
-                raise InputError(
-                    f"{path} is there, and no {manifest_path(prefix).name} says what it is: it is not "
-                    f"overwritten. Give another -o, or remove it first."
-                )
-
-
-def _check_same_settings(prefix: Path, found: Manifest, asked: Manifest) -> None:
-    for name, old, new in (
-        ("tokenizer hash", found.tokenizer.hash, asked.tokenizer.hash),
-        ("special-token policy", found.tokenizer.special_tokens, asked.tokenizer.special_tokens),
-        ("end-of-document token", found.tokenizer.eod_token, asked.tokenizer.eod_token),
-        ("dtype", found.dtype, asked.dtype),
-        ("--field", found.field, asked.field),
-    ):
-        if old != new:
-            raise InputError(
-                f"{prefix} holds shards that were made with another {name}: {old!r}, and now it is {new!r}. "
-                f"They are not overwritten: give another -o, or remove {prefix}-* and {prefix}.* first."
-            )
-
-
-def _check_malformed(shards: Sequence[ShardInfo], limit: int) -> None:
-    malformed = sum(shard.malformed for shard in shards)
-    if malformed > limit:
-        worst = max(shards, key=lambda shard: shard.malformed)
-        raise InputError(
-            f"{malformed} lines are no documents, and --max-bad-lines is {limit}; most are in "
-            f"{worst.name}.quarantine.jsonl ({worst.malformed}), with file, byte and reason. Mend them, or run the "
-            f"same command with --max-bad-lines {malformed}: all shards are finished and kept."
-        )
-
-
-def _only(what: str, counts: Iterable[dict[str, int]], several: str | None = None) -> str | None:
-    """The one name that all documents have, None if they have none."""
-    names = sorted({name for count in counts for name in count})
-    if len(names) > 1 and several is None:
-        raise InputError(
-            f"The documents are of several {what}s: {', '.join(names)}. A source has one: tokenize them "
-            f"apart, or name it with --{what} (all shards are finished and kept: the same command will be "
-            f"quick)."
-        )
-    return several if len(names) > 1 else next(iter(names), None)

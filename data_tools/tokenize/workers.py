@@ -19,8 +19,9 @@ from typing import Any
 
 from data_tools.tokenize.engines.base import Engine
 from data_tools.tokenize.engines.load import Loaded, load_engine
+from data_tools.tokenize.kept import has_same_inputs, is_older, looks_finished
 from data_tools.tokenize.plan import ShardPlan
-from data_tools.tokenize.shards import Settings, has_same_inputs, is_older, looks_finished, write_shard
+from data_tools.tokenize.shards import Settings, write_shard
 from data_tools.tokenize.state import State
 from megatron_heph.errors import HephError
 from megatron_heph.formats.manifest import Manifest, ShardInfo

@@ -42,9 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--special-tokens",
-        choices=("text", "parse"),
+        choices=("text", "parse", "parse+template"),
         default="text",
-        help="what a literal special token in the text becomes: ordinary text (default), or the token",
+        help="what a literal special token in the text becomes: ordinary text (default), or the token; "
+        "parse+template also puts the tokenizer's own bos and eos around each document",
     )
     parser.add_argument(
         "--eod", metavar="TOKEN", help="special token that ends a document (default: <|endoftext|>, else eos)"

@@ -41,8 +41,8 @@ EXPRESSIONS: dict[str, str] = {
 }
 """The expressions that csrc/data/pretokenize_rules.h has a rule for, and its name."""
 
-# Not looked at: unk_token, fuse_unk and byte_fallback, which are for characters that no token stands for; the
-# encoder insists on a token for each of the 256 bytes.
+# Not looked at: unk_token, fuse_unk and byte_fallback, which are for characters that no token stands for; a
+# document with a byte that is no token is left to the reference.
 _MODEL_DEFAULTS: dict[str, tuple[Any, ...]] = {
     "dropout": (None, 0),
     "continuing_subword_prefix": (None, ""),

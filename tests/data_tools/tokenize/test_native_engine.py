@@ -190,6 +190,20 @@ def test_declined_documents_are_the_references(gpt2):
     assert reference.documents == 3
 
 
+@pytest.mark.parametrize("options", [{}, {"unk_token": "<|endoftext|>"}, {"byte_fallback": True}])
+def test_documents_with_a_byte_that_is_no_token_are_the_references(gpt2, options):
+    """As SmolLM2's vocabulary, which lacks some control characters."""
+    merged = {part for merge in gpt2["model"]["merges"] for part in (merge if isinstance(merge, list) else merge.split())}
+    rare = [chr(0x100 + byte) for byte in (4, 5)]
+    assert not any(letter in part for letter in rare for part in merged)
+    vocab = {token: number for token, number in gpt2["model"]["vocab"].items() if token not in rare}
+    table = {**gpt2, "model": {**gpt2["model"], "vocab": vocab, **options}}
+    engine, reference = engine_of(table)
+    texts = ["plain", "with \x04 inside", "\x05", "", "\x04\x04 and " + "long" * 99 + "\x05", "plain", "\x06"]
+    assert_same(engine, [one.ids for one in Reference(table).encodings(texts)], texts)
+    assert reference.documents == 3
+
+
 def test_threads_give_the_ids_of_one(gpt2):
     texts = hard_texts(seed=7, count=3000)
     columns = Texts.of(texts)
