@@ -193,7 +193,8 @@ def test_declined_documents_are_the_references(gpt2):
 @pytest.mark.parametrize("options", [{}, {"unk_token": "<|endoftext|>"}, {"byte_fallback": True}])
 def test_documents_with_a_byte_that_is_no_token_are_the_references(gpt2, options):
     """As SmolLM2's vocabulary, which lacks some control characters."""
-    merged = {part for merge in gpt2["model"]["merges"] for part in (merge if isinstance(merge, list) else merge.split())}
+    merges = gpt2["model"]["merges"]
+    merged = {part for merge in merges for part in (merge if isinstance(merge, list) else merge.split())}
     rare = [chr(0x100 + byte) for byte in (4, 5)]
     assert not any(letter in part for letter in rare for part in merged)
     vocab = {token: number for token, number in gpt2["model"]["vocab"].items() if token not in rare}
