@@ -48,33 +48,40 @@ def choose_engine(loaded: Loaded, sample: Texts) -> tuple[Engine, GateReport]:
     """
     reference = loaded.reference
     texts = Texts.of([*HARD_TEXTS, *texts_about(reference.special)])
-    try:
-        expected = _consistent(reference, texts, loaded)
-    except _InexactError as error:
-        raise RefusedError(
-            f"The library {loaded.reference.name} {loaded.reference.version} contradicts itself with the "
-            f"tokenizer {loaded.path}: {error}. Its ids cannot be trusted; use another version of "
-            f"{loaded.reference.name}, and report the tokenizer."
-        ) from error
-    of_sample = reference.encode(sample)
-    _check_no_end(expected, texts, loaded)
-    _check_no_end(of_sample, sample, loaded)
+    expected, of_sample = _reference_ids(loaded, texts), _reference_ids(loaded, sample)
     warnings = []
     for name in loaded.candidates:
         engine = loaded.build(name)
         if engine is None:
             continue
         try:
+            _consistent(engine, texts, loaded, expected)
             if engine is not reference:
-                _consistent(engine, texts, loaded, expected)
                 _same(engine.encode(sample), of_sample, sample, reference.name)
         except _InexactError as error:
+            if engine is reference:
+                raise RefusedError(_contradiction(loaded, error)) from error
             warnings.append(_verdict(engine, loaded, error))
             continue
         notes = loaded.notes if engine is reference else []      # why it is not a faster one
         report = GateReport(engine.name, len(texts) + len(sample), (*notes, *warnings))
         return loaded.with_template(engine), report
     raise RefusedError(warnings[0])
+
+
+def _reference_ids(loaded: Loaded, texts: Texts) -> Tokens:
+    """What all others must give; whether the reference gives it however it is asked, `_consistent` sees."""
+    tokens = loaded.reference.encode(texts)
+    _check_no_end(tokens, texts, loaded)
+    return tokens
+
+
+def _contradiction(loaded: Loaded, error: _InexactError) -> str:
+    reference = loaded.reference
+    return (
+        f"The library {reference.name} {reference.version} contradicts itself with the tokenizer {loaded.path}: "
+        f"{error}. Its ids cannot be trusted; use another version of {reference.name}, and report the tokenizer."
+    )
 
 
 def _check_no_end(tokens: Tokens, texts: Texts, loaded: Loaded) -> None:
@@ -99,12 +106,11 @@ def _verdict(engine: Engine, loaded: Loaded, error: _InexactError) -> str:
     return f"{text} It is not used; the next in {', '.join(loaded.candidates)} is. Please report the tokenizer."
 
 
-def _consistent(engine: Engine, texts: Texts, loaded: Loaded, expected: Tokens | None = None) -> Tokens:
-    """The ids of the texts: as `expected`, the same alone and with spans, and in the vocabulary."""
+def _consistent(engine: Engine, texts: Texts, loaded: Loaded, expected: Tokens) -> None:
+    """Raises _InexactError unless the ids are as `expected`, the same alone and with spans, and in the vocabulary."""
     try:
         tokens = engine.encode(texts)
-        if expected is not None:
-            _same(tokens, expected, texts, loaded.reference.name)
+        _same(tokens, expected, texts, loaded.reference.name)
         with_spans, spans = engine.encode_with_spans(texts)
         alone = [engine.encode(texts.take([index])).ids.astype(np.int32) for index in range(len(texts))]
     except _InexactError:
@@ -121,7 +127,6 @@ def _consistent(engine: Engine, texts: Texts, loaded: Loaded, expected: Tokens |
                 f"{_shown(texts, index)} gives the ids {ids.min()} to {ids.max()} in a vocabulary of "
                 f"{engine.vocab_size}"
             )
-    return tokens
 
 
 def _check_spans(spans: Spans, tokens: Tokens, texts: Texts) -> None:
