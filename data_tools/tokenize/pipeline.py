@@ -69,11 +69,6 @@ class Job:
     engine: Engine
     tasks: tuple[Task, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Of all inputs, as they lie on the disk."""
-        return sum(task.plan.bytes for task in self.tasks)
-
 
 def _check_options(options: Options, prefix: Path) -> None:
     for name, value, least in (
@@ -164,7 +159,8 @@ def _write_plan(prefix: Path, inputs: Sequence[Input], shard_bytes: int, manifes
     state = State(prefix)
     with state.planning():
         recorded, finished, settings = state.recorded()
-        plans = plan_shards(prefix.name, inputs, shard_bytes, recorded)
+        # A plan of which nothing is done yet binds nobody.
+        plans = plan_shards(prefix.name, inputs, shard_bytes, recorded if finished else ())
         if settings is not None:
             check_same_settings(prefix, settings, manifest)
         elif not recorded:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 
 from data_tools.tokenize.inputs import Input
@@ -79,16 +79,10 @@ def _again(
     if all(file.bytes == size for pieces in old for file, _, _, size in pieces):
         pairs = zip(group, old, strict=True)
         return [ShardPlan(shard.name, tuple(Piece(f, b, e) for f, b, e, _ in pieces)) for shard, pieces in pairs]
-    names = iter([*(shard.name for shard in group)])
     files = list(dict.fromkeys(file for pieces in old for file, *_ in pieces))
     if len(files) > 1:      # whole files that share a shard stay together
-        return [ShardPlan(next(names), tuple(Piece(file, 0, file.bytes) for file in files))]
-    return _name(_cut(files, shard_bytes), _chain(names, fresh_names))
-
-
-def _chain(first: Iterator[str], then: Iterator[str]) -> Iterator[str]:
-    yield from first
-    yield from then
+        return [ShardPlan(group[0].name, tuple(Piece(file, 0, file.bytes) for file in files))]
+    return _name(_cut(files, shard_bytes), chain((shard.name for shard in group), fresh_names))
 
 
 def _name(groups: Iterable[list[Piece]], names: Iterator[str]) -> list[ShardPlan]:

@@ -48,9 +48,10 @@ class Quarantine:
 def too_many(file: Input, line: BadLine, limit: int) -> str:
     """What a person is told of the line that is one too many."""
     where = f"{file.path}:{line_number(file.path, line.byte)}"
+    hint = " --field names the key of the text." if line.reason.startswith("no text") else ""
     over = f" It is malformed line {limit + 1} of the shard, and --max-bad-lines is {limit}." if limit else ""
     return (
-        f"{where}: {line.reason}; the line begins with {line.excerpt[:60]!r} at byte {line.byte}.{over} Mend or "
+        f"{where}: {line.reason}; the line begins with {line.excerpt[:60]!r} at byte {line.byte}.{hint}{over} Mend or "
         f"remove the line, or set aside up to N such lines with --max-bad-lines N; finished shards are kept."
     )
 

@@ -12,7 +12,7 @@ from data_tools.tokenize.inputs import read_range
 from data_tools.tokenize.plan import Piece
 from megatron_heph._native import read_json_lines
 from megatron_heph.errors import InputError
-from megatron_heph.formats.compressed import Decompressed
+from megatron_heph.formats.compressed import COMPRESSED, Decompressed
 
 # Larger ones leave the L2 and L3 caches, and their arrays go back to the system after each (docs/performance.md).
 BLOCK_BYTES = 4 << 20
@@ -76,7 +76,7 @@ def _line_begin(raw: BinaryIO, at: int) -> int:
 def line_number(path: Path, byte: int) -> int:
     """The number (from 1) of the line that holds a byte of a file's content; reads all before it."""
     with path.open("rb") as raw:
-        stream: Any = Decompressed(raw, path) if path.suffix in (".zst", ".gz") else raw
+        stream: Any = Decompressed(raw, path) if path.suffix in COMPRESSED else raw
         buffered, number = io.BufferedReader(stream, 1 << 20), 1
         while byte > 0 and (chunk := buffered.read(min(byte, 1 << 20))):
             number += chunk.count(b"\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def _runs(segments: Segments, documents: int) -> Iterator[tuple[int, int, Segmen
     has = np.zeros(documents, np.bool_)
     has[segments.documents] = True
     edges = np.flatnonzero(np.diff(has, prepend=~has[:1], append=~has[-1:]))
-    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    for start, stop in pairwise(edges.tolist()):
         if not has[start]:
             yield start, stop, None
             continue

@@ -75,11 +75,7 @@ class State:
         finished = {info.name: info for info in whole.shards} if whole else {}
         if not self._plan.is_file():
             return [_recorded(info) for info in whole.shards] if whole else [], finished, whole
-        try:
-            row = json.loads(self._plan.read_bytes())
-        except ValueError as error:
-            raise InputError(f"{self._plan} is damaged ({error}): remove {self.folder} and run again.") from error
-        names = [Recorded(name, tuple((p, b, e, n) for p, b, e, n in pieces)) for name, pieces in row["shards"]]
+        names = self._planned()
         settings = whole
         for shard in names:
             path = self._info_path(shard.name)
@@ -87,6 +83,15 @@ class State:
                 settings = read_manifest(path)
                 finished[shard.name] = settings.shards[0]
         return names, finished, settings
+
+    def _planned(self) -> list[Recorded]:
+        if not self._plan.is_file():
+            return []
+        try:
+            row = json.loads(self._plan.read_bytes())
+        except ValueError as error:
+            raise InputError(f"{self._plan} is damaged ({error}): remove {self.folder} and run again.") from error
+        return [Recorded(name, tuple((p, b, e, n) for p, b, e, n in pieces)) for name, pieces in row["shards"]]
 
     def begin(self, plans: Sequence[ShardPlan], settings: Manifest, touched: Sequence[str]) -> None:
         """Writes the plan down before any shard of it is made.
@@ -98,6 +103,10 @@ class State:
             (plan.name, [(p.file.name, p.begin, p.end, p.file.bytes) for p in plan.pieces]) for plan in plans
         ]
         text = json.dumps({"shards": shards}).encode()
+        kept = {plan.name for plan in plans}
+        for shard in self._planned():
+            if shard.name not in kept and not self._info_path(shard.name).is_file():
+                _remove_shard(self.prefix.with_name(shard.name))      # begun under another plan
         if not self._plan.is_file() or self._plan.read_bytes() != text:
             write_durably(self._plan, text)
         self._unfold(settings, touched)

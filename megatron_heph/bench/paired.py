@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-Rounds = Mapping[str, Sequence[float]]
-"""Per job, one figure a round; figures of one index were taken one after the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,11 +132,6 @@ def tokenizer_hash(path: Path, scheme: str | Scheme | None = None) -> str:
     return read_tokenizer_file(path).hash(scheme)
 
 
-def read_tokenizer_json(file: Path) -> dict[str, Any]:
-    """Reads a tokenizer.json; InputError if it is not one."""
-    return _checked(_parse_json(file.read_bytes(), file), file)
-
-
 def _parse_json(data: bytes, file: Path) -> Any:
     try:
         with no_collection():

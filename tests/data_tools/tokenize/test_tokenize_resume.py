@@ -101,6 +101,14 @@ def test_a_second_run_on_the_same_prefix_is_refused_and_a_later_one_is_not(bpe, 
     assert tokenize([str(lines)], tmp_path / "s", _options(bpe)).documents == 200
 
 
+def test_a_plan_of_which_nothing_is_done_binds_nobody(bpe, lines, tmp_path):
+    with pytest.raises(InputError, match=r"no text under the key 'txt' .* --field names the key"):
+        tokenize([str(lines)], tmp_path / "s", _options(bpe, field="txt"))
+    (tmp_path / "s-00003.bin").write_bytes(b"begun under that plan")
+    assert len(tokenize([str(lines)], tmp_path / "s", _options(bpe, shard_bytes=10**9)).shards) == 1
+    assert sorted(path.name for path in tmp_path.glob("s*")) == ["s-00000.bin", "s-00000.idx", "s.manifest.json"]
+
+
 def test_pairs_that_nobody_recorded_are_not_overwritten(bpe, lines, tmp_path):
     (tmp_path / "s-00001.bin").write_bytes(b"somebody's")
     with pytest.raises(InputError, match=r"s-00001\.bin is there, and no s\.manifest\.json says what it is"):
