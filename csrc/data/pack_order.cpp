@@ -130,18 +130,14 @@ PackPlace PackOrder::place(std::uint64_t number) const {
 
 double PackOrder::epochs(std::uint64_t number) const {
     const Found found = find(number);
-    const auto blocks = static_cast<double>(blocks_);
-    double share = 0;
-    if (is_begun(found.turn)) {
-        double before = 0;
-        for (const auto& [length, used] : begin_.history) before += static_cast<double>(length * static_cast<std::int64_t>(used));
-        before += static_cast<double>((found.window - begun_used_) * static_cast<std::uint64_t>(length_));
-        const double after = static_cast<double>((begun_used_ + begun_left_ - found.window) * static_cast<std::uint64_t>(length_));
-        share = before / (before + after);
-    } else {
-        share = static_cast<double>(found.window) / static_cast<double>((*counts_)[found.block]);
+    const auto in_block = static_cast<double>(is_begun(found.turn) ? begun_used_ + begun_left_ : (*counts_)[found.block]);
+    double taken = 0;  // positions of windows, padding included
+    for (const auto& [length, used] : place(number).history) {
+        taken += static_cast<double>(length) * static_cast<double>(used);
     }
-    return static_cast<double>(found.turn / blocks_) + (static_cast<double>(found.turn % blocks_) + share) / blocks;
+    const double left = (in_block - found.window) * static_cast<double>(length_);
+    const double within = static_cast<double>(found.turn % blocks_) + taken / (taken + left);
+    return static_cast<double>(found.turn / blocks_) + within / static_cast<double>(blocks_);
 }
 
 }  // namespace heph

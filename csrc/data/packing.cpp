@@ -31,13 +31,6 @@ std::vector<std::uint32_t> draw_places(std::uint32_t windows, std::uint64_t seed
 
 }  // namespace
 
-std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t value) {
-    std::uint64_t z = seed + (value + 1) * 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
 FreeRoom::FreeRoom(std::uint32_t limit) : top_(limit, 0) {
     std::size_t words = limit;
     do {

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "permutation.h"
+
 namespace heph {
 
 // `count` consecutive positions of one document, from `start` in the source's stream.
@@ -71,11 +73,13 @@ private:
     std::vector<std::uint32_t> window_of_;  // of each piece
 };
 
-// What windows [first, end) hold, as items in order of their start: runs that touch are one again.  Runs that touch
+// What the windows from `first` on hold, as items in order of their start: runs that touch are one again.  Runs that touch
 // are of one document, since a document's last token is no position.
 std::vector<Run> items_from(const Windows& windows, std::size_t first);
 
-// splitmix64's finaliser (Steele, Lea and Flood 2014) over what a seed is made of.
-std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t value);
+// A seed made of another and a number: the output of SplitMix64 from that state.
+inline std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t value) {
+    return mix64(seed + (value + 1) * 0x9E3779B97F4A7C15u);
+}
 
 }  // namespace heph
