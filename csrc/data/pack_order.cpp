@@ -36,7 +36,7 @@ PackOrder::PackOrder(std::shared_ptr<const TokenReader> reader, std::shared_ptr<
     if (counts_->total() == 0) throw std::invalid_argument("a source to pack has no document of two tokens or more");
     if (begin_.history.empty()) return;
     const Permutation order(blocks_);
-    begun_block_ = order.forward(begin_.blocks % blocks_, round_keys(key_, begin_.blocks / blocks_));
+    begun_block_ = order.forward(begin_.blocks % blocks_, epoch_key(key_, begin_.blocks / blocks_));
     if (begin_.history.back().first == length_) begun_used_ = begin_.history.back().second;
     const auto now = windows(begin_.blocks, begun_block_);
     begun_left_ = now->size() - begun_used_;

@@ -6,7 +6,7 @@ namespace heph {
 
 WindowWalk::WindowWalk(std::shared_ptr<const WindowCounts> counts, OrderKey key, std::uint64_t epoch,
                        std::uint64_t first)
-    : counts_(std::move(counts)), permutation_(counts_->blocks()), keys_(round_keys(key, epoch)), first_(first),
+    : counts_(std::move(counts)), permutation_(counts_->blocks()), epoch_key_(epoch_key(key, epoch)), first_(first),
       chunks_((counts_->blocks() - first + kChunk - 1) / kChunk), recent_(8) {}
 
 std::shared_ptr<WindowWalk::Chunk> WindowWalk::chunk(std::uint64_t number) {
@@ -15,7 +15,7 @@ std::shared_ptr<WindowWalk::Chunk> WindowWalk::chunk(std::uint64_t number) {
         auto made = std::make_shared<Chunk>();
         made->sums.push_back(0);
         for (std::uint64_t position = begin; position < end; ++position) {
-            const std::uint64_t block = permutation_.forward(position, keys_);
+            const std::uint64_t block = permutation_.forward(position, epoch_key_);
             made->blocks.push_back(block);
             made->sums.push_back(made->sums.back() + (*counts_)[block]);
         }

@@ -43,7 +43,7 @@ private:
 
     std::shared_ptr<const WindowCounts> counts_;
     Permutation permutation_;
-    RoundKeys keys_;
+    std::uint64_t epoch_key_;
     std::uint64_t first_;
     std::uint64_t chunks_;
 

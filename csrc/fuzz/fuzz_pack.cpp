@@ -5,7 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <tuple>
+#include <thread>
 
 #include <unistd.h>
 
@@ -43,7 +43,8 @@ std::vector<Window> plain_windows(const std::vector<Run>& items, std::int64_t le
         Open* best = nullptr;
         for (Open& window : windows) {
             if (window.room < piece.count) continue;
-            if (!best || window.room < best->room || (window.room == best->room && window.stamp > best->stamp)) best = &window;
+            const bool tighter = !best || window.room < best->room;
+            if (tighter || (window.room == best->room && window.stamp > best->stamp)) best = &window;
         }
         if (!best) best = &windows.emplace_back(Open{length, 0, {}});
         best->room -= piece.count;
@@ -90,7 +91,9 @@ void check_packing(fuzz::Random& random, std::vector<std::unique_ptr<heph::Packe
     FUZZ_CHECK(packers[which]->count(items) == packed.size());
     const std::vector<Run> again = heph::items_from(packed, 0);
     std::vector<Run> expected;
-    std::copy_if(items.begin(), items.end(), std::back_inserter(expected), [](const Run& run) { return run.count > 0; });
+    for (const Run& item : items) {
+        if (item.count > 0) expected.push_back(item);
+    }
     FUZZ_CHECK(again.size() == expected.size());
     for (std::size_t i = 0; i < again.size(); ++i) {
         FUZZ_CHECK(again[i].start == expected[i].start && again[i].count == expected[i].count);
@@ -163,6 +166,26 @@ bool same(const std::vector<Run>& a, const std::vector<Run>& b) {
                       [](const Run& x, const Run& y) { return x.start == y.start && x.count == y.count; });
 }
 
+// Threads that share an order get what one alone gets.
+void check_threads(const heph::PackOrder& order, std::uint64_t samples, std::int64_t length, std::uint64_t seed) {
+    std::vector<std::vector<Run>> found[2];
+    std::vector<std::thread> threads;
+    for (std::uint64_t i = 0; i < 2; ++i) {
+        threads.emplace_back([&, i] {
+            found[i].resize(samples);
+            for (std::uint64_t k = 0; k < samples; ++k) {
+                const std::uint64_t number = i == 0 ? k : samples - 1 - k;
+                found[i][number] = sample(order, number, length);
+                order.place(seed % (2 * samples));
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (std::uint64_t k = 0; k < samples; ++k) {
+        FUZZ_CHECK(same(found[0][k], found[1][k]) && same(found[0][k], sample(order, k, length)));
+    }
+}
+
 // Reads on from a place: every position is counted in the epoch of its sample's block.
 heph::PackPlace read_on(fuzz::Random& random, const Source& source, std::int64_t block, heph::OrderKey key,
                         const heph::PackPlace& begin, std::map<std::uint64_t, std::vector<int>>& seen) {
@@ -172,6 +195,7 @@ heph::PackPlace read_on(fuzz::Random& random, const Source& source, std::int64_t
     const auto counts = counted(random, *source.reader, block, length);
     const heph::PackOrder order(source.reader, counts, block, key, begin, length);
     const std::uint64_t samples = random.below(random.one_in(3) ? 400 : 9);
+    if (samples > 0 && random.one_in(8)) check_threads(order, samples, length, random.next());
     if (random.one_in(2)) sample(order, random.below(3 * samples + 1), length);  // ahead, and then back
     double before = -1;
     for (std::uint64_t k = 0; k < samples; ++k) {
