@@ -9,12 +9,12 @@ Shapes: B samples, L tokens of a sample.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from megatron_heph.data.batch import Batch
 from megatron_heph.data.mixture import Mixture
 from megatron_heph.data.order import Permutation
 from megatron_heph.errors import InputError
@@ -22,15 +22,6 @@ from megatron_heph.formats.indexed import TokenizedSource
 
 Cursors = dict[str, int]
 """Tokens taken from each source since the run began; whole samples, epochs included."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Samples:
-    """Samples as they come from the disk."""
-
-    tokens_BL: npt.NDArray[np.int64]    # L + 1 of them: inputs and, shifted by one, targets
-    carries_loss_BL: npt.NDArray[np.bool_]  # of the targets, [B, L]
-    sources_B: npt.NDArray[np.int64]    # index of the source
 
 
 class SourceOrder:
@@ -85,7 +76,7 @@ class Loader:
         begin = begin or {}
         self._begin = {name: -(-begin.get(name, 0) // sequence) * sequence for name in sources}
 
-    def step(self, step: int, rank: int, ranks: int) -> Samples:
+    def step(self, step: int, rank: int, ranks: int) -> Batch:
         """This rank's samples of the stage's step `step` (from 0): every `ranks`-th of the step's samples."""
         source, earlier = self._mixture.assign(step * self._per_step, self._per_step)
         mine = slice(rank, None, ranks)
@@ -103,7 +94,7 @@ class Loader:
         """How often each source has been read at these cursors."""
         return {name: cursors[name] / order.epoch_tokens for name, order in zip(self._names, self._orders, strict=True)}
 
-    def _read(self, sources: npt.NDArray[np.int64], earlier: npt.NDArray[np.int64]) -> Samples:
+    def _read(self, sources: npt.NDArray[np.int64], earlier: npt.NDArray[np.int64]) -> Batch:
         length = self._sequence
         tokens = np.empty((len(sources), length + 1), dtype=np.int64)
         loss = np.empty((len(sources), length), dtype=np.bool_)
@@ -118,19 +109,27 @@ class Loader:
                     f"{start + length}, but the model's vocabulary is {self._vocab}: another tokenizer made it, or it "
                     f"is damaged. Tokenize its text with this model's tokenizer."
                 )
-        return Samples(tokens_BL=tokens, carries_loss_BL=loss, sources_B=sources)
+        return _batch(tokens, loss, sources)
 
 
-def heldout_windows(source: TokenizedSource, sequence: int, limit: int, index: int) -> Samples:
+def heldout_windows(source: TokenizedSource, sequence: int, limit: int, index: int) -> Batch:
     """The first `limit` tokens of a held-out set in windows that touch but do not overlap, all of `index`.
 
     What is left over after the last whole window is not measured.
     """
     count = min(limit, source.total_tokens - 1) // sequence
-    tokens = np.stack([source.read(i * sequence, sequence + 1) for i in range(count)]) if count else np.empty((0, 0))
+    tokens = np.stack([source.read(i * sequence, sequence + 1) for i in range(count)]) if count else np.empty((0, 1), np.int64)
     loss = [source.read_loss_mask(i * sequence + 1, sequence) for i in range(count)]
-    return Samples(
-        tokens_BL=tokens.astype(np.int64),
-        carries_loss_BL=np.stack(loss) if count else np.empty((0, 0), np.bool_),
-        sources_B=np.full(count, index, dtype=np.int64),
+    empty = np.empty((0, sequence), np.bool_)
+    return _batch(tokens, np.stack(loss) if count else empty, np.full(count, index, dtype=np.int64))
+
+
+def _batch(tokens: npt.NDArray[np.int64], loss: npt.NDArray[np.bool_], sources: npt.NDArray[np.int64]) -> Batch:
+    count, length = loss.shape
+    return Batch(
+        tokens_BL=tokens[:, :-1].astype(np.int32),
+        labels_BL=tokens[:, 1:].astype(np.int32),
+        loss_BL=loss,
+        sources_B=sources,
+        cu_seqlens=np.arange(0, (count + 1) * length, length, dtype=np.int32),
     )
