@@ -13,10 +13,10 @@ from megatron_heph.engine.build import begin, build_engine
 from megatron_heph.engine.grid import start_grid
 from megatron_heph.engine.step import Engine
 from megatron_heph.errors import InputError
-from megatron_heph.observe import rows
+from megatron_heph.observe.rows import Step
 from megatron_heph.observe.metrics import FILE_NAME, read_metrics
 from megatron_heph.recipe.resolved import GridSize
-from megatron_heph.train.batches import micro_batches
+from megatron_heph.train.batches import micro_batches, rows
 from megatron_heph.train.history import DocumentPart, History
 from megatron_heph.train.session import rate
 
@@ -42,7 +42,7 @@ class StepTrace:
     replayed_from: int                  # the checkpoint's step; 0: the weights that the run began with
     loss: float
     grad_norm: float
-    recorded: rows.Step | None          # what the run wrote of the step
+    recorded: Step | None          # what the run wrote of the step
     documents: tuple[DocumentTrace, ...]
 
 
@@ -78,12 +78,12 @@ def trace(history: History, step: int, note: Note) -> StepTrace:
     )  # fmt: skip
 
 
-def _recorded(history: History) -> dict[int, rows.Step]:
+def _recorded(history: History) -> dict[int, Step]:
     path = history.folder.path / FILE_NAME
     return {row.step: row for row in read_metrics(path).steps} if path.is_file() else {}
 
 
-def _replay(history: History, engine: Engine, step: int, recorded: rows.Step | None) -> None:
+def _replay(history: History, engine: Engine, step: int, recorded: Step | None) -> None:
     loader, number, stage = history.loader_at(step)
     begun = history.stage_tokens(step)
     lr = recorded.lr if recorded else rate(history.resolved, stage, begun)
@@ -94,19 +94,12 @@ def _replay(history: History, engine: Engine, step: int, recorded: rows.Step | N
 
 def _document(engine: Engine, batch: Batch, part: DocumentPart) -> DocumentTrace:
     """The part's own loss and gradient: its sample runs alone, and only its labels carry loss."""
-    row = slice(part.sample, part.sample + 1)
-    mine = np.zeros_like(batch.loss_BL[row])
-    mine[0, part.column : part.column + part.count] = True
-    loss = batch.loss_BL[row] & mine
-    length = batch.tokens_BL.shape[1]
-    edges = batch.cu_seqlens.astype(np.int64) - part.sample * length
-    alone = replace(
-        batch, tokens_BL=batch.tokens_BL[row], labels_BL=batch.labels_BL[row], loss_BL=loss,
-        sources_B=batch.sources_B[row],
-        cu_seqlens=edges[(edges >= 0) & (edges <= length)].astype(np.int32),
-    )  # fmt: skip
+    sample = rows(batch, slice(part.sample, part.sample + 1))
+    loss = np.zeros_like(sample.loss_BL)
+    mine = slice(part.column, part.column + part.count)
+    loss[0, mine] = sample.loss_BL[0, mine]
     trained, together = int(loss.sum()), int(batch.loss_BL.sum())
     if not trained:
         return DocumentTrace(part=part, trained=0, loss=0.0, grad_norm=0.0, weight=0.0)
-    sums, norm = engine.probe(micro_batches(alone, 1))
+    sums, norm = engine.probe(micro_batches(replace(sample, loss_BL=loss), 1))
     return DocumentTrace(part=part, trained=trained, loss=sums.mean, grad_norm=norm, weight=trained / together)
