@@ -80,7 +80,7 @@ def _beginning(source: TokenizedSource, kept: SourceRecord) -> TokenizedSource |
     for count, shard in enumerate(source.shards, 1):
         tokens += shard.tokens
         if tokens == kept.tokens and identity(source, count) == kept.identity:
-            return source.first(count)
+            return TokenizedSource(source.prefix, source.shards[:count], source.manifest)
     return None
 
 

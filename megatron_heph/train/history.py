@@ -137,10 +137,11 @@ def _split(source: TrainingSource, sample: int, column: int, start: int, count: 
     """The documents of a piece of a sample."""
     done = 0
     while done < count:
-        shard, document, begin, length = source.tokens.find_document(start + done)
+        shard, number, begin, length = source.tokens.document_at(start + done)
         inside = min(begin + length, start + count) - (start + done)
         yield DocumentPart(
-            sample=sample, source=source.name, shard=source.tokens.shards[shard].name, document=document,
+            sample=sample, source=source.name, shard=source.tokens.shards[shard].prefix.name,
+            document=number + sum(other.documents for other in source.tokens.shards[:shard]),
             tokens=length, first=start + done - begin, column=column + done, count=inside, start=start + done,
         )  # fmt: skip
         done += inside
