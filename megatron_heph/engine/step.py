@@ -67,11 +67,19 @@ class Engine:
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> tuple[LossSums, float]:
         """One optimizer step over this rank's micro-batches; returns the losses and the gradient norm."""
         assert self.optimizer is not None
+        return self._gradients(batches), self.optimizer.step(lr)
+
+    def probe(self, batches: Sequence[MicroBatch]) -> tuple[LossSums, float]:
+        """What `train_step` would return; the weights and the optimizer stay as they are."""
+        assert self.optimizer is not None
+        return self._gradients(batches), self.optimizer.norm()
+
+    def _gradients(self, batches: Sequence[MicroBatch]) -> LossSums:
+        assert self.optimizer is not None
         for chunk in self.chunks:
             chunk.zero_grad_buffer()
         self.optimizer.zero_grad()
-        sums = self._run(batches, self.sources, forward_only=False)
-        return sums, self.optimizer.step(lr)
+        return self._run(batches, self.sources, forward_only=False)
 
     @torch.no_grad()
     def measure(self, batches: Sequence[MicroBatch], sources: int) -> LossSums:
