@@ -26,7 +26,9 @@ CLOSE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}  # of values about 1
 @pytest.mark.parametrize("context", [1, 2])
 def test_equal_to_a_mask_over_the_window(dtype: torch.dtype, context: int) -> None:
     torch.manual_seed(0)
-    config = TransformerConfig(num_layers=1, hidden_size=HEADS * D, num_attention_heads=HEADS, num_query_groups=KV_HEADS)
+    config = TransformerConfig(
+        num_layers=1, hidden_size=HEADS * D, num_attention_heads=HEADS, num_query_groups=KV_HEADS
+    )
     core = CoreAttention(config, 1, None, "self")
     q, k, v = (torch.randn(S, B, h, D, device="cuda", dtype=dtype) for h in (HEADS, KV_HEADS, KV_HEADS))
     weights = torch.randn(S, B, HEADS * D, device="cuda")
