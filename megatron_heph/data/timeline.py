@@ -106,6 +106,8 @@ def _going_on(
     loader, _ = _segment(resolved, sources, stage, replace(point, step=last.step, places=last.begin))
     if loader is None or replace(loader.segment, megatron=last.megatron) != last:
         return None
+    if loader.segment != last:
+        loader = Loader(last, sources, resolved)
     return _part(stage, loader, point.step - last.step, wanted)
 
 
