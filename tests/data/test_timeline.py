@@ -86,7 +86,7 @@ def test_a_change_begins_a_segment_where_it_is_made(opened: Sources) -> None:
         sources = {name: opened[name] for name in changed.recipe.data.sources}
         (after,) = walk(changed, sources, point, part.segment)
         assert after.segment.step == 5 and after.first == 0
-        assert after.segment.begin == {name: point.places[name] for name in sources}
+        assert after.segment.begin == point.places and set(after.segment.weights) == set(sources)
         assert after.stop * after.segment.batch >= 2048 - 5 * 128
     longer = resolved_for(opened, [stage(tokens=4096)], block=BLOCK)
     (after,) = walk(longer, opened, point, part.segment)
