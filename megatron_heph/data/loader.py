@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from megatron_heph.data.mixture import Mixture
-from megatron_heph.data.order import Permutation
+from megatron_heph.data.order import Permutation, source_key
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 
@@ -40,7 +40,7 @@ class SourceOrder:
         self.source, self.block = source, block
         self.blocks = (source.total_tokens - 1) // block  # the last target of a block is the next block's first token
         # Samples come in order, so one epoch's permutation is nearly always the one asked for again.
-        self._permutation = lru_cache(maxsize=2)(lambda epoch: Permutation(self.blocks, seed, name, epoch))
+        self._permutation = lru_cache(maxsize=2)(lambda epoch: Permutation(self.blocks, source_key(seed, name), epoch))
 
     @property
     def epoch_tokens(self) -> int:
@@ -51,7 +51,7 @@ class SourceOrder:
         """Where in the source's stream the sample at a token cursor begins."""
         epoch, within = divmod(cursor, self.epoch_tokens)
         position, offset = divmod(within, self.block)
-        block = int(self._permutation(epoch)(position))
+        block = int(self._permutation(epoch).forward(position))
         return block * self.block + offset
 
 

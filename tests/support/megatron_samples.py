@@ -53,6 +53,9 @@ def megatron_samples(
 
 def main(cases: Path, out: Path) -> None:
     """Writes `out` (.npz): the samples of each case by its name."""
+    from megatron_heph.engine import shims
+
+    shims.SHIMS["triton"]()  # without it 0.19 cannot be imported
     table: dict[str, dict[str, Any]] = json.loads(cases.read_text())
     np.savez(out, **{name: megatron_samples(**case) for name, case in table.items()})
 
