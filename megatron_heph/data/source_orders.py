@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Protocol
@@ -75,7 +74,6 @@ class _Pack:
         self.native = _native.PackOrder(
             source.tokens.reader, counts, resolved.block, key, (begin.cursor, begin.used), sequence
         )
-        self._block, self._key, self._blocks = resolved.block, key, -(-source.total_tokens // resolved.block)
 
     def place(self, samples: int) -> Place:
         cursor, used = self.native.place(samples)
@@ -85,24 +83,7 @@ class _Pack:
         return self.native.epochs(samples)
 
     def find(self, start: int, count: int, samples: int) -> set[int]:
-        found = set()
-        first, last = self.place(0).cursor, self.place(samples).cursor
-        for block in range(start // self._block, (start + count - 1) // self._block + 1):
-            for epoch in range(first // self._blocks, last // self._blocks + 1):
-                permutation = _native.Permutation(self._blocks, self._key, epoch)
-                turn = epoch * self._blocks + int(permutation.inverse(block))
-                found |= {number for number in self._of_turn(turn, samples) if self._reads(number, start, count)}
-        return found
-
-    def _of_turn(self, turn: int, samples: int) -> range:
-        """The samples of a block, by the blocks before it since the run began."""
-        numbers = range(samples)
-        least = bisect_left(numbers, turn, key=lambda number: self.place(number).cursor)
-        return range(least, bisect_left(numbers, turn + 1, lo=least, key=lambda number: self.place(number).cursor))
-
-    def _reads(self, number: int, start: int, count: int) -> bool:
-        pieces = self.native.pieces(number)
-        return bool(((pieces[:, 3] < start + count) & (pieces[:, 3] + pieces[:, 4] > start)).any())
+        return set(self.native.find(start, count, samples).tolist())
 
 
 @lru_cache(maxsize=64)
