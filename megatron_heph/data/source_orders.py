@@ -9,9 +9,9 @@ from typing import Protocol
 from megatron_heph import _native
 from megatron_heph.data.order import source_key
 from megatron_heph.data.segments import Place
-from megatron_heph.data.sources import TrainingSource
+from megatron_heph.data.sources import Sources, TrainingSource
 from megatron_heph.formats.indexed import TokenizedSource
-from megatron_heph.formats.pack_counts import Report, open_counts
+from megatron_heph.formats.pack_counts import Report, Warn, open_counts
 from megatron_heph.recipe.resolved import Resolved
 
 
@@ -87,11 +87,17 @@ class _Pack:
 
 
 @lru_cache(maxsize=64)
-def window_counts(
-    source: TokenizedSource, block: int, sequence: int, report: Report = lambda done, blocks: None
-) -> _native.WindowCounts:
-    """The stored counts of a packed source; they are made where they are missing."""
-    return open_counts(source, block, sequence, report=report)
+def window_counts(source: TokenizedSource, block: int, sequence: int) -> _native.WindowCounts:
+    """The stored counts of a packed source, read once a process; they are made where they are missing."""
+    return open_counts(source, block, sequence)
+
+
+def prepare(resolved: Resolved, sources: Sources, report: Report, warn: Warn) -> None:
+    """Has all that the orders of the sources need besides them: the window counts of those that are packed."""
+    for source in sources.values():
+        lengths = {stage.sequence for stage in resolved.recipe.stage if source.node.window == "pack"}
+        for sequence in sorted(lengths):
+            open_counts(source.tokens, resolved.block, sequence, report=report, warn=warn)
 
 
 def open_order(source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> SourceOrder:

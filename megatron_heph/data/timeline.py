@@ -156,7 +156,7 @@ def _make(
         sequence=stage.sequence,
         samples=resolved.samples(stage),
         weights=weights,
-        apart=tuple(name for name in weights if sources[name].apart),
+        apart=tuple(name for name in weights if sources[name].node.apart),
         begin=dict(point.places),       # also of sources without a share: why they have none can be told again
         megatron=None if moved is None else moved.consumed + point.tokens // stage.sequence,
     )
