@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Protocol
 
 from megatron_heph import _native
 from megatron_heph.data.order import source_key
+from megatron_heph.data.packing import PackedOrder, prepare_counts
 from megatron_heph.data.segments import Place
 from megatron_heph.data.sources import Sources, TrainingSource
-from megatron_heph.formats.indexed import TokenizedSource
-from megatron_heph.formats.pack_counts import Report, Warn, open_counts
+from megatron_heph.formats.pack_counts import Report, Warn
 from megatron_heph.recipe.resolved import Resolved
 
 
@@ -67,40 +66,15 @@ class _Stream:
             start += inside
 
 
-class _Pack:
-    def __init__(self, source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> None:
-        key = source_key(resolved.recipe.seed, source.name)
-        counts = window_counts(source.tokens, resolved.block, sequence)
-        self.native = _native.PackOrder(
-            source.tokens.reader, counts, resolved.block, key, (begin.cursor, begin.used), sequence
-        )
-
-    def place(self, samples: int) -> Place:
-        cursor, used = self.native.place(samples)
-        return Place(cursor, tuple((length, windows) for length, windows in used))
-
-    def epochs(self, samples: int) -> float:
-        return self.native.epochs(samples)
-
-    def find(self, start: int, count: int, samples: int) -> set[int]:
-        return set(self.native.find(start, count, samples).tolist())
-
-
-@lru_cache(maxsize=64)
-def window_counts(source: TokenizedSource, block: int, sequence: int) -> _native.WindowCounts:
-    """The stored counts of a packed source, read once a process; they are made where they are missing."""
-    return open_counts(source, block, sequence)
-
-
 def prepare(resolved: Resolved, sources: Sources, report: Report, warn: Warn) -> None:
     """Has all that the orders of the sources need besides them: the window counts of those that are packed."""
-    for source in sources.values():
-        lengths = {stage.sequence for stage in resolved.recipe.stage if source.node.window == "pack"}
-        for sequence in sorted(lengths):
-            open_counts(source.tokens, resolved.block, sequence, report=report, warn=warn)
+    packed = [source.tokens for source in sources.values() if source.node.window == "pack"]
+    prepare_counts(packed, resolved.block, [stage.sequence for stage in resolved.recipe.stage], report, warn)
 
 
 def open_order(source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> SourceOrder:
     """The order of a source's samples of `sequence` positions, from `begin` on."""
-    kind = _Pack if source.node.window == "pack" else _Stream
-    return kind(source, begin, sequence, resolved)
+    if source.node.window == "pack":
+        key = source_key(resolved.recipe.seed, source.name)
+        return PackedOrder(source.tokens, resolved.block, key, begin, sequence)
+    return _Stream(source, begin, sequence, resolved)

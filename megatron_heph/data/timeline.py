@@ -18,7 +18,6 @@ from megatron_heph.errors import InputError
 from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
 
-
 AnyLoader = Loader | MovedLoader
 
 

@@ -111,7 +111,7 @@ def input_error(error: ValueError | OSError) -> InputError:
     """What a failed read of a source says: the native reader's own text, or what the system says of which file."""
     if not isinstance(error, OSError):
         return InputError(str(error))
-    what = f"{error.filename} cannot be read: {error.strerror}."
+    what = f"{error.filename}: {error.strerror}."
     if isinstance(error, FileNotFoundError):
         return InputError(f"{what} Copy it again, or run `heph tokenize` again.")
     return InputError(f"{what} Mend the file or its file system, and start again.")
