@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import errno
+import ctypes
+import mmap
 import os
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import numpy as np
 from megatron_heph.errors import InputError
 
 READ = 1 << 20              # bytes of one sequential read
-_PROBES = 256               # pages that are asked for
 
 
 def read_whole(path: Path) -> int:
@@ -43,19 +43,16 @@ def drop(path: Path) -> None:
 
 
 def cached_share(path: Path) -> float:
-    """Which part of a file is in the page cache, from pages evenly spread over it: 0 to 1."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        places = np.linspace(0, os.fstat(file).st_size - 1, _PROBES).astype(np.int64)
-        return sum(_is_cached(file, int(place)) for place in places) / _PROBES
-    finally:
-        os.close(file)
-
-
-def _is_cached(file: int, place: int) -> bool:
-    try:
-        return os.preadv(file, [bytearray(1)], place, os.RWF_NOWAIT) == 1
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
-            return False
-        raise
+    """Which part of a file's pages is in the page cache: 0 to 1."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+        # mincore and not preadv2(RWF_NOWAIT), which starts to read ahead what it does not find
+        content = np.frombuffer(mapping, np.uint8)
+        pages = np.zeros(-(-len(content) // mmap.PAGESIZE), np.uint8)
+        libc = ctypes.CDLL(None, use_errno=True)
+        failed = libc.mincore(
+            ctypes.c_void_p(content.ctypes.data), ctypes.c_size_t(len(content)), ctypes.c_void_p(pages.ctypes.data)
+        )
+        del content                     # else the mapping cannot be closed
+    if failed:
+        raise OSError(ctypes.get_errno(), "mincore", str(path))
+    return float((pages & 1).mean())
