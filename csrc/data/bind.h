@@ -26,5 +26,6 @@ Array<Value> to_numpy(std::vector<Value>&& values) {
 void bind_writer(pybind11::module_& module);
 void bind_jsonl(pybind11::module_& module);
 void bind_bpe(pybind11::module_& module);
+void bind_order(pybind11::module_& module);
 
 }  // namespace heph::bind

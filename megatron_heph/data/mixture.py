@@ -1,75 +1,59 @@
-"""Which source each sample comes from: exact quotas, in closed form."""
+"""Which source each sample comes from: close to its share in every prefix, in closed form, for any number of sources."""
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-_Int = npt.NDArray[np.int64]
-TILE = 4096
+from megatron_heph import _native
+
+_UNIT = 1 << 64
 
 
-class Mixture:
-    """Assigns samples 0, 1, 2, ... to sources by weight; any sample is answered alone.
+class Mixture(_native.Mixture):
+    """Assigns samples 0, 1, 2, ... to sources by weight; any sample is answered alone, in the depth of a tree.
 
-    Inside a tile each source has a whole number of samples, its quota: the weights rounded to 1 / tile by
-    largest remainders.  In any prefix, however short, a source's count is less than one sample away from
-    its share of the quotas.  A source of weight 0 is never picked.
+    The tree is Huffman's (1952) over the weights. An inner node splits its samples in two: of its first n the
+    lighter child, whose share of the node is p, gets n p rounded (halves down), and the heavier one the others.
+
+    Of the first n samples a source of share w has n w but for **less than 2** + n 2^-63. For a node's count errs by
+    at most 1/2 more than its parent's error times its share of the parent; with the shares p1, p2, ... on the way
+    from the leaf to the root: by at most (1 + p1 + p1 p2 + p1 p2 p3 + ...) / 2. In a Huffman tree p1 p2 <= 1/2: the
+    node was one of the two lightest when its uncle was there already, or was made later of what was there, so that
+    the uncle is no lighter than the node, and the grandparent at least twice as heavy. So the sum is
+    below (1 + p1) (1 + 1/2 + 1/4 + ...) <= 4. The second term is for the shares, which are rounded to 2^-64.
+
+    A source of weight 0 is never picked. Ties are broken by the order of the sources.
     """
 
-    def __init__(self, weights: Sequence[float], tile: int = TILE) -> None:
-        assert 0 < len(weights) <= tile and min(weights) >= 0 and sum(weights) > 0, weights
-        shares = np.asarray(weights, dtype=np.float64) / sum(weights)
-        self.quotas = _whole(shares, tile)
-        self._source = _spread(self.quotas)
-        self._rank = np.empty(tile, dtype=np.int64)
-        for source, count in enumerate(self.quotas):
-            self._rank[self._source == source] = np.arange(count)
-        self._tile = tile
-
-    def assign(self, first: int, count: int) -> tuple[_Int, _Int]:
-        """For samples first .. first+count-1: their source, and how many of that source came before."""
-        n = np.arange(first, first + count, dtype=np.int64)
-        source = self._source[n % self._tile]
-        return source, n // self._tile * self.quotas[source] + self._rank[n % self._tile]
-
-    def counts(self, samples: int) -> _Int:
-        """How many of the first `samples` samples fall to each source."""
-        whole, rest = divmod(samples, self._tile)
-        return whole * self.quotas + np.bincount(self._source[:rest], minlength=len(self.quotas))
+    def __init__(self, weights: Sequence[float]) -> None:
+        assert weights and min(weights) >= 0 and 0 < sum(weights) < math.inf, weights
+        fractions, children, only = _huffman(weights)
+        super().__init__(len(weights), fractions, children, only)
 
 
-def _whole(shares: npt.NDArray[np.float64], total: int) -> _Int:
-    """Whole numbers that add up to `total`, by largest remainders.
+def _huffman(weights: Sequence[float]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], int]:
+    """The tree as `_native.Mixture` takes it: uint64 [nodes], int64 [nodes, 2], and a source if there is only one.
 
-    A positive share gets at least one, a share of zero gets none.
+    Every weight is a whole multiple of one power of two, so that all sums and comparisons are exact.
     """
-    exact = shares * total
-    counts = np.maximum(np.floor(exact), shares > 0).astype(np.int64)
-    order = np.argsort(counts - exact, kind="stable")  # of equal remainders the first source, on any machine
-    counts[order[: max(0, total - counts.sum())]] += 1
-    while counts.sum() > total:  # only where tiny shares were lifted to one: the largest excess pays for it
-        counts[np.argmax(np.where(counts > 1, counts - exact, -np.inf))] -= 1
-    return counts
-
-
-def _spread(quotas: _Int) -> _Int:
-    """The source of each sample of a tile, every source spread evenly: int64 [sum of quotas].
-
-    Tijdeman, "The chairman assignment problem", Discrete Mathematics 32 (1980): of the n sources that are
-    owed enough, the one whose next sample is due first.  No prefix deviates by more than 1 - 1 / (2n - 2).
-    """
-    tile, present = int(quotas.sum()), np.flatnonzero(quotas)
-    if len(present) == 1:
-        return np.full(tile, present[0])
-    counts, unit = quotas[present], 2 * len(present) - 2
-    owed = np.zeros_like(counts)        # samples owed to each source, in units of 1 / tile
-    picked = np.empty(tile, dtype=np.int64)
-    for sample in range(tile):
-        owed += counts
-        due = np.where(unit * owed >= tile, ((unit - 1) * tile - unit * owed) / counts, np.inf)
-        picked[sample] = np.argmin(due)
-        owed[picked[sample]] -= tile
-    return present[picked]
+    ratios = [Fraction(weight) for weight in weights]
+    unit = math.lcm(*(ratio.denominator for ratio in ratios))
+    # (weight, -first source below, node): of equals the one with the later sources is taken for the lighter.
+    heap = [(int(ratio * unit), -source, -1 - source) for source, ratio in enumerate(ratios) if ratio > 0]
+    heapq.heapify(heap)
+    fractions: list[int] = []
+    children: list[tuple[int, int]] = []
+    while len(heap) > 1:
+        lighter, heavier = heapq.heappop(heap), heapq.heappop(heap)
+        total = lighter[0] + heavier[0]
+        fractions.append((2 * lighter[0] * _UNIT + total) // (2 * total))
+        children.append((lighter[2], heavier[2]))
+        heapq.heappush(heap, (total, max(lighter[1], heavier[1]), len(children) - 1))
+    only = -1 if children else -1 - heap[0][2]
+    return np.array(fractions, np.uint64), np.array(children, np.int64).reshape(-1, 2), only

@@ -1,0 +1,40 @@
+#include "sample_order.h"
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace heph {
+
+SampleOrder::SampleOrder(Mixture mixture, std::vector<std::shared_ptr<SourceOrder>> orders)
+    : mixture_(std::move(mixture)), orders_(std::move(orders)) {
+    if (static_cast<std::int64_t>(orders_.size()) != mixture_.sources()) {
+        throw std::invalid_argument(std::to_string(orders_.size()) + " orders for a mixture of " +
+                                    std::to_string(mixture_.sources()) + " sources");
+    }
+    for (std::size_t source = 0; source < orders_.size(); ++source) {
+        if (orders_[source] == nullptr && mixture_.has(static_cast<std::int64_t>(source))) {
+            throw std::invalid_argument("source " + std::to_string(source) + " has a weight and no order");
+        }
+    }
+}
+
+SampleOrder::Samples SampleOrder::pieces(std::uint64_t first, std::uint64_t count, std::uint64_t stride) const {
+    Samples samples;
+    samples.pieces.reserve(count + count / 4);  // most samples are one piece
+    samples.sources.reserve(count);
+    for (std::uint64_t row = 0; row < count; ++row) {
+        const Mixture::Place place = mixture_.place(first + row * stride);
+        const std::size_t begin = samples.pieces.size();
+        orders_[static_cast<std::size_t>(place.source)]->pieces(static_cast<std::uint64_t>(place.earlier),
+                                                                samples.pieces);
+        for (std::size_t piece = begin; piece < samples.pieces.size(); ++piece) {
+            samples.pieces[piece].row = static_cast<std::int64_t>(row);
+            samples.pieces[piece].source = place.source;
+        }
+        samples.sources.push_back(place.source);
+    }
+    return samples;
+}
+
+}  // namespace heph
