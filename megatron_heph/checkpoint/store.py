@@ -8,7 +8,10 @@ import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from megatron_heph.data.records import SourceRecord
+from megatron_heph.data.segments import Place, Point, Segment
 from megatron_heph.engine import state
 from megatron_heph.engine.step import Engine
 from megatron_heph.errors import InputError
@@ -23,18 +26,39 @@ _NAME = re.compile(r"step-(\d{8})")
 class TrainState:
     """Where a run stands after a step: everything beside weights and optimizer that a resume needs.
 
-    The cursors are the ledger of the data: tokens taken from each source since the run began.
+    The segments say of every sample since the run began where it came from; positions and epochs are the
+    ledger of the data.
     """
 
-    step: int
-    tokens: int
-    stage: str
-    stage_step: int
-    stage_begin: dict[str, int]         # cursors when the stage began
-    cursors: dict[str, int]             # cursors now
-    epochs: dict[str, float]
+    point: Point
+    segments: tuple[Segment, ...]
+    sources: dict[str, SourceRecord]    # every source that the run has read
+    positions: dict[str, int]           # taken from each of them
+    epochs: dict[str, float]            # how often each of them has been read
+    block: int                          # tokens in a unit of the order
     grid: str
     versions: dict[str, str]
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.point.step
+
+    @property
+    def tokens(self) -> int:
+        """Positions read."""
+        return self.point.tokens
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> TrainState:
+        """From a checkpoint's JSON; KeyError, TypeError or ValueError if it is none."""
+        places = {name: Place.of(place) for name, place in row["point"]["places"].items()}
+        return cls(**{
+            **row,
+            "point": Point(**{**row["point"], "places": places}),
+            "segments": tuple(Segment.of(segment) for segment in row["segments"]),
+            "sources": {name: SourceRecord(**source) for name, source in row["sources"].items()},
+        })  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +109,8 @@ class CheckpointStore:
         """The state beside a checkpoint; InputError if it is not readable."""
         path = self.path(step) / STATE
         try:
-            return TrainState(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return TrainState.of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{path} cannot be read ({error}): the checkpoint is damaged. Remove {path.parent} to resume "
                 f"from the one before it."

@@ -21,19 +21,24 @@ def run(args: argparse.Namespace) -> int:
     from megatron_heph.data.sources import open_heldout, open_training
     from megatron_heph.recipe.resolve import load_recipe, resolve
     from megatron_heph.train.local import run_local
-    from megatron_heph.train.run_folder import RunFolder
+    from megatron_heph.train.run_folder import RunFolder, is_finished
     from megatron_heph.train.worker import run_here, this_machine
 
     world = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
     machine = this_machine(world)
     resolved = resolve(load_recipe(args.recipe, args.overrides), machine)
-    open_training(resolved)
-    open_heldout(resolved)
     folder = RunFolder(resolved.run)
-    if os.environ.get("RANK", "0") == "0":
+    resolved = folder.settle(resolved)
+    saved, sources = folder.newest(), open_training(resolved)
+    open_heldout(resolved)
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        changes = folder.changes(resolved) if saved else []
         folder.prepare(resolved)
-    if resolved.total_steps in folder.checkpoints.steps():
-        print(f"{folder.path} is finished: all {resolved.total_steps} steps are there", file=sys.stderr)
+        for line in changes:
+            print(f"changed from here on: {line}", file=sys.stderr)
+    if saved is not None and is_finished(resolved, sources, saved):
+        print(f"{folder.path} is finished: all {saved.step} steps are there", file=sys.stderr)
     elif world is not None or resolved.grid.world == 1:
         run_here(resolved, folder)
     else:

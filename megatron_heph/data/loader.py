@@ -1,136 +1,110 @@
 """Samples of a step: computed from the step's number, the same on any grid.
 
-A source's tokens are cut into blocks; the blocks of an epoch stand in the order of a keyed permutation;
-a sample is a window inside a block.  What follows the last whole block is not read.  The state is one
-token cursor per source.
-Shapes: B samples, L tokens of a sample.
+Shapes: B samples, L positions of a sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from megatron_heph.data.batch import Batch
 from megatron_heph.data.mixture import Mixture
-from megatron_heph.data.order import Permutation
-from megatron_heph.errors import InputError
+from megatron_heph.data.reading import BatchReader
+from megatron_heph.data.segments import Place, Places, Segment
+from megatron_heph.data.source_orders import SourceOrder, open_order
+from megatron_heph.data.sources import Sources
 from megatron_heph.formats.indexed import TokenizedSource
-
-Cursors = dict[str, int]
-"""Tokens taken from each source since the run began; whole samples, epochs included."""
+from megatron_heph.recipe.resolved import Resolved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Samples:
-    """Samples as they come from the disk."""
-
-    tokens_BL: npt.NDArray[np.int64]    # L + 1 of them: inputs and, shifted by one, targets
-    carries_loss_BL: npt.NDArray[np.bool_]  # of the targets, [B, L]
-    sources_B: npt.NDArray[np.int64]    # index of the source
-
-
-class SourceOrder:
-    """The endless sequence of a source's samples."""
-
-    def __init__(self, name: str, source: TokenizedSource, block: int, seed: int) -> None:
-        self.source, self.block = source, block
-        self.blocks = (source.total_tokens - 1) // block  # the last target of a block is the next block's first token
-        # Samples come in order, so one epoch's permutation is nearly always the one asked for again.
-        self._permutation = lru_cache(maxsize=2)(lambda epoch: Permutation(self.blocks, seed, name, epoch))
-
-    @property
-    def epoch_tokens(self) -> int:
-        """Tokens in one pass over the source."""
-        return self.blocks * self.block
-
-    def start_of(self, cursor: int) -> int:
-        """Where in the source's stream the sample at a token cursor begins."""
-        epoch, within = divmod(cursor, self.epoch_tokens)
-        position, offset = divmod(within, self.block)
-        block = int(self._permutation(epoch)(position))
-        return block * self.block + offset
+class _Samples(Protocol):
+    def pieces(
+        self, first: int, count: int, stride: int = 1
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
 
 
 class Loader:
-    """The samples of one stage, from the cursors it began with.
+    """The samples of one segment.
 
-    After a stage with shorter samples a cursor may stand in the middle of a sample; it is moved on to the
-    next whole one, since windows from the middle on would run out of their blocks.  Less than a sample per
-    source is passed over in this way, once a stage.
-
-    With `vocab`, reading raises InputError for an id that the model lacks.
+    Any sample is computed alone, so that ranks share a step's samples out among them, and a step can be read again.
     """
 
-    def __init__(
-        self,
-        sources: Mapping[str, TokenizedSource],
-        weights: Sequence[float],
-        *,
-        sequence: int,
-        samples_per_step: int,
-        block: int,
-        seed: int,
-        vocab: int | None = None,
-        begin: Cursors | None = None,
-    ) -> None:
-        self._orders = [SourceOrder(name, source, block, seed) for name, source in sources.items()]
-        self._names = list(sources)
-        self._mixture = Mixture(weights)
-        self._sequence, self._per_step, self._vocab = sequence, samples_per_step, vocab
-        assert block % sequence == 0, (block, sequence)
-        begin = begin or {}
-        self._begin = {name: -(-begin.get(name, 0) // sequence) * sequence for name in sources}
-
-    def step(self, step: int, rank: int, ranks: int) -> Samples:
-        """This rank's samples of the stage's step `step` (from 0): every `ranks`-th of the step's samples."""
-        source, earlier = self._mixture.assign(step * self._per_step, self._per_step)
-        mine = slice(rank, None, ranks)
-        return self._read(source[mine], earlier[mine])
-
-    def cursors(self, steps: int) -> Cursors:
-        """The cursors after `steps` steps of the stage; after 0 those that it begins with."""
-        counts = self._mixture.counts(steps * self._per_step)
-        return {
-            name: self._begin[name] + int(count) * self._sequence
-            for name, count in zip(self._names, counts, strict=True)
+    def __init__(self, segment: Segment, sources: Sources, resolved: Resolved) -> None:
+        self.segment = segment
+        self._sources = sources
+        self._caps = {name: sources[name].node.max_epochs for name in segment.weights}
+        self._orders = {
+            name: open_order(sources[name], segment.begin.get(name, Place()), segment.sequence, resolved)
+            for name in segment.weights
         }
+        self._mixture = Mixture([segment.weights.get(name, 0.0) for name in sources])
+        self._index = {name: i for i, name in enumerate(sources)}
+        natives = [self._orders[name].native if name in self._orders else None for name in sources]
+        self._samples: _Samples = self._mixture.samples(natives)
+        self.reader = BatchReader(
+            {name: source.tokens for name, source in sources.items()},
+            apart=[name in segment.apart for name in sources],
+            vocab=resolved.shape.vocab,
+        )
 
-    def epochs(self, cursors: Cursors) -> dict[str, float]:
-        """How often each source has been read at these cursors."""
-        return {name: cursors[name] / order.epoch_tokens for name, order in zip(self._names, self._orders, strict=True)}
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """This rank's samples of the segment's step `step` (from 0): every `ranks`-th of the step's samples."""
+        pieces, sources_B = self.pieces(step, rank, ranks)
+        return self.reader.read(pieces, sources_B, self.segment.sequence)
 
-    def _read(self, sources: npt.NDArray[np.int64], earlier: npt.NDArray[np.int64]) -> Samples:
-        length = self._sequence
-        tokens = np.empty((len(sources), length + 1), dtype=np.int64)
-        loss = np.empty((len(sources), length), dtype=np.bool_)
-        for row, (index, rank) in enumerate(zip(sources, earlier, strict=True)):
-            order = self._orders[index]
-            start = order.start_of(self._begin[self._names[index]] + int(rank) * length)
-            tokens[row] = order.source.read(start, length + 1)
-            loss[row] = order.source.read_loss_mask(start + 1, length)
-            if self._vocab is not None and tokens[row].max() >= self._vocab:
-                raise InputError(
-                    f"The source {order.source.prefix} holds the id {tokens[row].max()} between its tokens {start} and "
-                    f"{start + length}, but the model's vocabulary is {self._vocab}: another tokenizer made it, or it "
-                    f"is damaged. Tokenize its text with this model's tokenizer."
-                )
-        return Samples(tokens_BL=tokens, carries_loss_BL=loss, sources_B=sources)
+    def pieces(
+        self, step: int, rank: int = 0, ranks: int = 1
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where these samples come from: pieces int64 [P, 5] (csrc/data/source_order.h), and each sample's source."""
+        count = len(range(rank, self.segment.samples, ranks))
+        return self._samples.pieces(step * self.segment.samples + rank, count, ranks)
+
+    def places(self, steps: int) -> Places:
+        """Where the segment's sources stand after `steps` steps of it."""
+        return {name: order.place(count) for name, order, count in self._after(steps)}
+
+    def positions(self, steps: int) -> dict[str, int]:
+        """Positions of each source in the first `steps` steps."""
+        return {name: count * self.segment.sequence for name, _, count in self._after(steps)}
+
+    def epochs(self, steps: int) -> dict[str, float]:
+        """How often each source has been read since the run began, after `steps` steps."""
+        return {name: order.epochs(count) for name, order, count in self._after(steps)}
+
+    def steps_within_caps(self, wanted: int) -> tuple[int, tuple[str, ...]]:
+        """The most steps, up to `wanted`, that keep every source within its cap; and the sources that allow no more."""
+        capped = [name for name, cap in self._caps.items() if cap is not None]
+        if not capped or not self._beyond(wanted, capped):
+            return wanted, ()
+        least, most = 0, wanted         # within all caps (or the very first step), and beyond one
+        while most - least > 1:
+            middle = (least + most) // 2
+            least, most = (least, middle) if self._beyond(middle, capped) else (middle, most)
+        return least, self._beyond(least + 1, capped)
+
+    def _beyond(self, steps: int, names: list[str]) -> tuple[str, ...]:
+        epochs = self.epochs(steps)
+        return tuple(name for name in names if epochs[name] > (self._caps[name] or 0.0))
+
+    def _after(self, steps: int) -> list[tuple[str, SourceOrder, int]]:
+        counts = self._mixture.counts(steps * self.segment.samples)
+        return [(name, order, int(counts[self._index[name]])) for name, order in self._orders.items()]
 
 
-def heldout_windows(source: TokenizedSource, sequence: int, limit: int, index: int) -> Samples:
-    """The first `limit` tokens of a held-out set in windows that touch but do not overlap, all of `index`.
+def heldout_windows(source: TokenizedSource, sequence: int, limit: int, index: int) -> Batch:
+    """The first `limit` tokens of a held-out set in windows that touch but do not overlap, all of source `index`.
 
-    What is left over after the last whole window is not measured.
+    Documents in a window see each other.  What is left over after the last whole window is not measured.
     """
-    count = min(limit, source.total_tokens - 1) // sequence
-    tokens = np.stack([source.read(i * sequence, sequence + 1) for i in range(count)]) if count else np.empty((0, 0))
-    loss = [source.read_loss_mask(i * sequence + 1, sequence) for i in range(count)]
-    return Samples(
-        tokens_BL=tokens.astype(np.int64),
-        carries_loss_BL=np.stack(loss) if count else np.empty((0, 0), np.bool_),
-        sources_B=np.full(count, index, dtype=np.int64),
-    )
+    count = max(0, min(limit, source.total_tokens - 1) // sequence)
+    rows = np.arange(count, dtype=np.int64)
+    zero = np.zeros_like(rows)
+    pieces = np.stack([rows, zero, zero, rows * sequence, zero + sequence], axis=1)
+    batch = BatchReader({"": source}, apart=[False], vocab=None).read(pieces, zero, sequence)
+    return Batch(
+        tokens_BL=batch.tokens_BL, labels_BL=batch.labels_BL, loss_BL=batch.loss_BL,
+        sources_B=np.full(count, index, dtype=np.int64), cu_seqlens=batch.cu_seqlens,
+    )  # fmt: skip

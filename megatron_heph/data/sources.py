@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.tokenizer import check_same_tokenizer
 from megatron_heph.recipe.resolved import Resolved
-from megatron_heph.recipe.tree import Stage
+from megatron_heph.recipe.tree import Source
 
 _FIRST = 1 << 16                        # tokens
 
 
-def open_training(resolved: Resolved) -> dict[str, TokenizedSource]:
+@dataclass(frozen=True, slots=True)
+class TrainingSource:
+    """A source of the mixture: its tokens, and how the recipe reads them."""
+
+    name: str
+    tokens: TokenizedSource
+    node: Source
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of the source."""
+        return self.tokens.total_tokens
+
+    @property
+    def apart(self) -> bool:
+        """Whether its documents do not see each other."""
+        return self.node.attention == "document" or (self.node.attention == "auto" and self.node.window == "pack")
+
+
+Sources = dict[str, TrainingSource]
+
+
+def open_training(resolved: Resolved) -> Sources:
     """The training sources by name, in the order of their names, checked against the model.
 
-    Raises InputError for a source that is missing, broken or too short, RefusedError (exit code 3) for
-    one that another tokenizer made.
+    Raises InputError for a source that is missing, broken or empty, RefusedError (exit code 3) for one that
+    another tokenizer made.
     """
     sources = {
-        name: _open(resolved, node.path, f"data.sources.{name}.path")
+        name: TrainingSource(name, open_source(resolved, node.path, f"data.sources.{name}.path"), node)
         for name, node in sorted(resolved.recipe.data.sources.items())  # the order in the file means nothing
     }
     for name, source in sources.items():
-        if source.total_tokens <= resolved.block:
+        if source.total_tokens < 2:
             raise InputError(
-                f"The source {name} ({source.prefix}) has {source.total_tokens:,} tokens, but one block of the order "
-                f"has {resolved.block:,} and needs one more: tokenize more text into it, or shorten stage.*.sequence."
+                f"The source {name} ({source.tokens.prefix}) has {source.total_tokens:,} tokens, and a token to read "
+                f"and one to predict are the least: tokenize text into it, or remove data.sources.{name}."
             )
     return sources
 
@@ -35,7 +58,8 @@ def open_training(resolved: Resolved) -> dict[str, TokenizedSource]:
 def open_heldout(resolved: Resolved) -> dict[str, TokenizedSource]:
     """The held-out sets by domain, checked in the same way; each fills at least one window of the first stage."""
     sets = {
-        domain: _open(resolved, path, f"data.heldout.{domain}") for domain, path in resolved.recipe.data.heldout.items()
+        domain: open_source(resolved, path, f"data.heldout.{domain}")
+        for domain, path in resolved.recipe.data.heldout.items()
     }
     first, limit = resolved.recipe.stage[0], resolved.recipe.observe.heldout_tokens
     for domain, source in sets.items():
@@ -58,7 +82,8 @@ def check_window(domain: str, source: TokenizedSource, sequence: int, limit: int
         )
 
 
-def _open(resolved: Resolved, path: str, key: str) -> TokenizedSource:
+def open_source(resolved: Resolved, path: str, key: str) -> TokenizedSource:
+    """Opens a tokenized source that the recipe's `key` names, for the recipe's model."""
     try:
         source = TokenizedSource.open(path, vocab_size=resolved.shape.vocab)
     except InputError as error:
@@ -90,12 +115,23 @@ def _check_first_ids(source: TokenizedSource, vocab: int, key: str) -> None:
         )
 
 
-def source_weights(resolved: Resolved, stage: Stage, sources: dict[str, TokenizedSource]) -> np.ndarray:
-    """The weight of each source in a stage, adding up to 1: its domain's weight, shared within the domain by tokens."""
-    nodes = resolved.recipe.data.sources
-    weights = []
+def shares(domains: Mapping[str, float], sources: Mapping[str, TrainingSource]) -> dict[str, float]:
+    """The share of each source in the samples, adding up to 1; sources without one are left out.
+
+    A domain's weight is shared out among its sources in `sources`: by their weights where they have some, else by
+    their tokens.  A domain without a source there leaves its weight to the others.
+    """
+    parts = {
+        name: float(source.total_tokens if source.node.weight is None else source.node.weight)
+        for name, source in sources.items()
+    }
+    together: dict[str, float] = {}
     for name, source in sources.items():
-        domain = nodes[name].domain
-        together = sum(sources[other].total_tokens for other in sources if nodes[other].domain == domain)
-        weights.append(stage.mixture.get(domain, 0.0) * source.total_tokens / together)
-    return np.asarray(weights) / sum(weights)
+        together[source.node.domain] = together.get(source.node.domain, 0.0) + parts[name]
+    weights = {
+        name: domains.get(source.node.domain, 0.0) * parts[name] / together[source.node.domain]
+        for name, source in sources.items()
+        if together[source.node.domain] > 0
+    }
+    whole = sum(weights.values())
+    return {name: weight / whole for name, weight in weights.items() if weight > 0}

@@ -121,16 +121,59 @@ def mixtures_name_domains(r: Resolved) -> Iterator[str]:
             yield f"stage.{stage.name}.mixture has no weight above 0: give one domain at least a weight, such as 1."
 
 
-def block_holds_whole_samples(r: Resolved) -> Iterator[str]:
-    """A block of the permutation is a multiple of every sequence length."""
-    for stage in r.recipe.stage:
-        if r.block % stage.sequence:
+def sources_share_their_domain(r: Resolved) -> Iterator[str]:
+    """Within a domain all sources have a weight, or none has; caps are numbers of epochs."""
+    nodes = r.recipe.data.sources
+    for name, node in nodes.items():
+        if node.weight is not None and node.weight < 0:
+            yield f"data.sources.{name}.weight is {node.weight}; a weight is at least 0."
+        if node.max_epochs is not None and node.max_epochs <= 0:
+            yield f"data.sources.{name}.max_epochs is {node.max_epochs}; it is above 0, or left out for no cap."
+    for domain in sorted({node.domain for node in nodes.values()}):
+        members = {name: node.weight for name, node in nodes.items() if node.domain == domain}
+        given = [name for name, weight in members.items() if weight is not None]
+        if given and len(given) < len(members):
+            missing = next(name for name, weight in members.items() if weight is None)
             yield (
-                f"data.block is {r.block} tokens, which is no multiple of stage.{stage.name}.sequence = "
-                f"{stage.sequence}: remove data.block (it is then chosen), or set it to a multiple of "
-                f"{math.lcm(*(other.sequence for other in r.recipe.stage))}."
+                f"data.sources.{given[0]}.weight is {members[given[0]]}, but data.sources.{missing}, of the same domain "
+                f"{domain!r}, has none: give all sources of a domain a weight, or none (they then share by tokens)."
             )
-            return
+        elif given and not any(members.values()):
+            yield f"All sources of the domain {domain!r} have the weight 0: give one at least a weight above it."
+
+
+def block_is_a_length(r: Resolved) -> Iterator[str]:
+    """A block holds at least a sample of every stage, and reading ahead is a number of steps."""
+    longest = max(r.recipe.stage, key=lambda stage: stage.sequence)
+    if r.recipe.data.block is not None and r.block < longest.sequence:
+        yield (
+            f"data.block is {r.block} tokens, less than stage.{longest.name}.sequence = {longest.sequence}: remove "
+            f"data.block (it is then chosen), or set it to a multiple of {longest.sequence}, such as "
+            f"{8 * longest.sequence}."
+        )
+    if r.recipe.data.prefetch < 0:
+        yield f"data.prefetch is {r.recipe.data.prefetch}; it is a number of steps, 0 or more."
+
+
+def megatron_order_is_whole(r: Resolved) -> Iterator[str]:
+    """The order of a Megatron run names sources that are there, which are read as Megatron reads them."""
+    order, nodes = r.recipe.data.megatron, r.recipe.data.sources
+    if order is None:
+        return
+    for name in order.sources:
+        if name not in nodes:
+            yield f"data.megatron.sources names {name!r}: {nearest(name, nodes)}"
+        elif nodes[name].window != "stream":
+            yield f'data.sources.{name}.window is "{nodes[name].window}", but Megatron\'s order knows "stream" only.'
+    if missing := sorted(set(nodes) - set(order.sources)):
+        yield f"data.megatron.sources lacks {missing[0]!r} of [data.sources]: name it there, or remove the source."
+    if len(order.sources) > 1 and any(nodes[name].weight is None for name in order.sources if name in nodes):
+        yield "With data.megatron every source of [data.sources] needs the weight that it has in the run's --data-path."
+    if not 0 <= order.consumed < order.samples:
+        yield f"data.megatron.consumed is {order.consumed}; it is from 0 to samples - 1 = {order.samples - 1}."
+    lengths = {stage.sequence for stage in r.recipe.stage}
+    if len(lengths) > 1:
+        yield f"data.megatron has one sequence length, but the stages have {sorted(lengths)}: make them one."
 
 
 def precision_is_built(r: Resolved) -> Iterator[str]:

@@ -45,10 +45,27 @@ def resolve(recipe: Recipe, machine: Machine) -> Resolved:
     if p.data == "auto" and machine.world is None:
         data = _largest_fitting(recipe, data)
     grid = GridSize(tensor=p.tensor, pipeline=p.pipeline, context=p.context, data=data)
-    block = recipe.data.block or math.lcm(*(stage.sequence for stage in recipe.stage))  # of none: 1
+    block = recipe.data.block or default_block([stage.sequence for stage in recipe.stage])
     resolved = Resolved(recipe=recipe, machine=machine, shape=shape, base=base, grid=grid, block=block)
     check(resolved)
     return resolved
+
+
+_SAMPLES = 8                            # of the longest sequence in a block, at least
+_LARGEST = 64                           # in which all sequences must fit whole; else only the longest does
+
+
+def default_block(sequences: Sequence[int]) -> int:
+    """Tokens in a block: whole samples of every length, of the longest at least eight.
+
+    Larger blocks are read in larger pieces, cut fewer samples of another length and are packed more tightly;
+    smaller ones mix a source more finely.
+    """
+    longest = max([1, *sequences])
+    unit = math.lcm(*(length for length in sequences if length > 0))
+    if unit > _LARGEST * longest:
+        return _SAMPLES * longest
+    return unit * -(-_SAMPLES * longest // unit)
 
 
 def _largest_fitting(recipe: Recipe, limit: int) -> int:

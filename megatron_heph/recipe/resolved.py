@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from megatron_heph.formats.toml_tree import to_table
+from megatron_heph.formats.toml_tree import Tokens, to_table
 from megatron_heph.recipe.shape import BaseModel, ModelShape
 from megatron_heph.recipe.tree import Recipe, Stage
 
@@ -102,7 +102,8 @@ class Resolved:
         """The resolved recipe, as the run folder keeps it."""
         import tomli_w  # only who writes a run folder needs it
 
-        table = to_table(self.recipe)
+        data = replace(self.recipe.data, block=Tokens(self.block))  # the order hangs on it, whatever lengths come later
+        table = to_table(replace(self.recipe, data=data))
         table["run"] = str(self.run)
         table["parallel"]["data"] = self.grid.data
         return tomli_w.dumps(table)

@@ -34,10 +34,26 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A member of a mixture: one tokenized dataset, and the domain it belongs to."""
+    """A member of a mixture: one tokenized dataset, the domain it belongs to, and how it is read."""
 
     path: str
     domain: str
+    weight: float | None = None         # within its domain; None: by tokens
+    window: Literal["stream", "pack"] = "stream"
+    attention: Literal["auto", "window", "document"] = "auto"  # auto: document where packed
+    max_epochs: float | None = None     # the cap; None: no end
+    at_cap: Literal["drop", "stop", "refuse"] = "drop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Megatron:
+    """`[data.megatron]`: the order of a Megatron-LM run that moves over, instead of ours."""
+
+    sources: tuple[str, ...]            # in the order of its --data-path; weights are those of [data.sources]
+    samples: int                        # its --train-samples, or iterations x global batch
+    consumed: int = 0                   # samples that it has read already
+    seed: int = 1234
+    split: str = "969, 30, 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +62,9 @@ class Data:
 
     sources: dict[str, Source]
     heldout: dict[str, str] = field(default_factory=dict)
-    block: Tokens | None = None         # unit of the permutation; None: the least multiple of all sequences
+    block: Tokens | None = None         # unit of the permutation; None: at least eight of the longest samples
+    prefetch: int = 2                   # steps that are read ahead of their use
+    megatron: Megatron | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,12 @@ import torch
 
 from megatron_heph import __version__
 from megatron_heph.checkpoint.store import TrainState
-from megatron_heph.data.loader import Cursors
+from megatron_heph.data.segments import Point, Segment
+from megatron_heph.data.sources import Sources
+from megatron_heph.data.timeline import remaining_steps
 from megatron_heph.engine.core import megatron_version
 from megatron_heph.engine.grid import Grid
 from megatron_heph.engine.step import LossSums
-from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.observe import rows
 from megatron_heph.observe.metrics import MetricsLog
 from megatron_heph.observe.progress import Progress
@@ -38,7 +39,7 @@ def versions() -> dict[str, str]:
 class Journal:
     """Writes rows as they happen; on other ranks than 0 it does nothing."""
 
-    def __init__(self, resolved: Resolved, folder: RunFolder, grid: Grid, sources: dict[str, TokenizedSource]) -> None:
+    def __init__(self, resolved: Resolved, folder: RunFolder, grid: Grid, sources: Sources) -> None:
         self._resolved, self._folder, self._grid, self._sources = resolved, folder, grid, sources
         self._began = time.time()
         self._speaks = grid.is_first
@@ -66,6 +67,8 @@ class Journal:
     def start(self, resumed: TrainState | None) -> None:
         """A session begins, anew or from a checkpoint."""
         size, recipe = self._grid.size, self._resolved.recipe
+        point = resumed.point if resumed else Point()
+        total_steps = point.step + remaining_steps(self._resolved, point)
         nodes = recipe.data.sources
         self._write(
             rows.Start(
@@ -81,7 +84,7 @@ class Journal:
                     name: rows.SourceInfo(domain=nodes[name].domain, tokens=source.total_tokens)
                     for name, source in self._sources.items()
                 },
-                total_steps=self._resolved.total_steps,
+                total_steps=total_steps,
                 total_tokens=self._total_tokens,
                 time=time.time(),
             )
@@ -91,13 +94,21 @@ class Journal:
         where = f"step {resumed.step} ({resumed.tokens:,} tokens)" if resumed else "the base's weights"
         if resumed is None and self._resolved.base is None:
             where = "fresh random weights, as the recipe asks"
-        self.note(f"{label(self._resolved)}: from {where}, on {size}, {self._resolved.total_steps} steps in all")
+        self.note(f"{label(self._resolved)}: from {where}, on {size}, {total_steps} steps in all")
+
+    def segment(self, segment: Segment) -> None:
+        """From here on samples come in another mixture, length or number, or from other places."""
+        if segment.step:
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in segment.weights.items())
+            self.note(
+                f"from step {segment.step + 1} on: {segment.samples} samples of {segment.sequence} a step, of {shares}"
+            )
 
     def step(
         self, *, step: int, tokens: int, stage: str, sums: LossSums, lr: float, grad_norm: float,
-        seconds: float, data_seconds: float, read: Cursors,
+        seconds: float, data_seconds: float, read: dict[str, int],
     ) -> None:  # fmt: skip
-        """One optimizer step is done; `read` is the tokens taken from each source by it."""
+        """One optimizer step is done; `read` is the positions taken from each source by it."""
         names = list(self._sources)
         losses = {name: loss for i, name in enumerate(names) if (loss := sums.of(i)) is not None}
         row = rows.Step(

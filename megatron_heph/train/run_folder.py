@@ -5,19 +5,25 @@ from __future__ import annotations
 import shutil
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from megatron_heph.checkpoint.store import CheckpointStore
+from megatron_heph.checkpoint.store import CheckpointStore, TrainState
+from megatron_heph.data.records import as_recorded
+from megatron_heph.data.sources import Sources
+from megatron_heph.data.timeline import parts
 from megatron_heph.errors import InputError
+from megatron_heph.formats.manifest import write_durably
 from megatron_heph.formats.toml_tree import read_toml
 from megatron_heph.recipe.resolve import recipe_from_table, resolve
 from megatron_heph.recipe.resolved import Machine, Resolved
 from megatron_heph.recipe.shape import write_model
 
 RECIPE = "recipe.toml"
-_FREE_ON_RESUME = ("run", "parallel", "checkpoint", "observe")  # may change without changing the result
+# What may change when a run goes on: without changing the result, or as a new segment from there on.
+_FREE = ("run", "parallel", "checkpoint", "observe", "data.prefetch")
+_FROM_HERE = ("stage", "data.sources", "data.heldout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,11 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run has begun here."""
         return (self.path / RECIPE).is_file()
+
+    def newest(self) -> TrainState | None:
+        """The state beside the newest checkpoint; None before the first."""
+        steps = self.checkpoints.steps()
+        return self.checkpoints.read_state(steps[-1]) if steps else None
 
     def log(self, rank: int) -> Path:
         """The log of a process."""
@@ -54,17 +65,32 @@ class RunFolder:
             for name in ("tokenizer.json", "tokenizer_config.json"):
                 shutil.copyfile(resolved.base.tokenizer / name, self.path / "tokenizer" / name)
         write_model(self.path / "model.json", resolved.shape, resolved.base.label if resolved.base else None)
-        (self.path / RECIPE).write_text(resolved.to_toml(), encoding="utf-8")
+        write_durably(self.path / RECIPE, resolved.to_toml().encode())
+
+    def settle(self, resolved: Resolved) -> Resolved:
+        """The recipe with what the run that is here has settled: the block of its order, where the recipe leaves it."""
+        if resolved.recipe.data.block is not None or (saved := self.newest()) is None:
+            return resolved
+        return replace(resolved, block=saved.block)
+
+    def changes(self, resolved: Resolved) -> list[str]:
+        """What the run will do otherwise from its newest checkpoint on, one line a key."""
+        return [line for key, line in self._changed(resolved) if _is_under(key, _FROM_HERE)]
+
+    def _changed(self, resolved: Resolved) -> list[tuple[str, str]]:
+        before, now = (dict(_leaves(table)) for table in (read_toml(self.path / RECIPE), recipe_table(resolved)))
+        keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and not _is_under(key, _FREE)]
+        return [
+            (key, f"{key}: {before.get(key, 'not set')!r} there, {now.get(key, 'not set')!r} now") for key in keys
+        ]
 
     def check_same(self, resolved: Resolved) -> None:
-        """Raises InputError if the run that is here is of a recipe with another result."""
-        before, now = (dict(_leaves(table)) for table in (read_toml(self.path / RECIPE), recipe_table(resolved)))
-        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        changed = [key for key in changed if key.split(".")[0] not in _FREE_ON_RESUME]
-        if changed and self.checkpoints.steps():
-            listing = "; ".join(
-                f"{key}: {before.get(key, 'not set')!r} there, {now.get(key, 'not set')!r} now" for key in changed[:5]
-            ) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")
+        """Raises InputError if the run that is here is of a recipe with another past."""
+        if not self.checkpoints.steps():
+            return
+        changed = [line for key, line in self._changed(resolved) if not _is_under(key, _FROM_HERE)]
+        if changed:
+            listing = "; ".join(changed[:5]) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")
             raise InputError(
                 f"The run folder {self.path} holds a run of another recipe ({listing}). To go on with it, give the "
                 f"recipe it began with; to begin anew, set `run` to another folder or remove this one."
@@ -76,6 +102,16 @@ class RunFolder:
             raise InputError(f"{self.path} is no run folder: it has no {RECIPE}. Name the folder of a run.")
         where = str(self.path / RECIPE)
         return resolve(recipe_from_table(read_toml(self.path / RECIPE), where=where), machine)
+
+
+def is_finished(resolved: Resolved, sources: Sources, saved: TrainState) -> bool:
+    """Whether the recipe has no step left for the run."""
+    known, _ = as_recorded(sources, saved.sources)
+    return next(parts(resolved, known, saved.point, saved.segments[-1]), None) is None
+
+
+def _is_under(key: str, tables: tuple[str, ...]) -> bool:
+    return any(key == table or key.startswith(f"{table}.") for table in tables)
 
 
 def _make(folder: Path) -> None:

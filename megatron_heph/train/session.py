@@ -7,13 +7,15 @@ import time
 from dataclasses import dataclass, field
 
 from megatron_heph.checkpoint.store import TrainState
-from megatron_heph.data.loader import Cursors, Loader
-from megatron_heph.data.sources import open_heldout, open_training, source_weights
+from megatron_heph.data.prefetch import Prefetcher
+from megatron_heph.data.records import SourceRecord, as_recorded, record
+from megatron_heph.data.segments import Point, Segment
+from megatron_heph.data.sources import Sources, open_heldout, open_training
+from megatron_heph.data.timeline import Part, parts, remaining_steps
 from megatron_heph.engine.build import begin, build_engine
 from megatron_heph.engine.grid import Grid, start_grid
-from megatron_heph.engine.step import Engine
+from megatron_heph.engine.step import Engine, MicroBatch
 from megatron_heph.errors import RefusedError, StoppedError
-from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
 from megatron_heph.train.batches import micro_batches
@@ -30,8 +32,10 @@ def train(resolved: Resolved, folder: RunFolder, stop: StopRequest) -> None:
     Every process of the grid calls it.  Raises StoppedError when asked to stop, after a checkpoint;
     RefusedError when the loss is no number; InputError for data that does not fit, before any group is made.
     """
-    sources, heldout = open_training(resolved), open_heldout(resolved)
-    first = resolved.recipe.stage[0]
+    saved = folder.newest()
+    sources, notes = as_recorded(open_training(resolved), saved.sources if saved else {})
+    check_caps(resolved, sources, saved)
+    heldout, first = open_heldout(resolved), resolved.recipe.stage[0]
     meter = None
     if heldout:
         limit = resolved.recipe.observe.heldout_tokens
@@ -39,7 +43,16 @@ def train(resolved: Resolved, folder: RunFolder, stop: StopRequest) -> None:
     with start_grid(resolved.grid, virtual=resolved.recipe.parallel.virtual, seed=resolved.recipe.seed) as grid:
         engine = build_engine(resolved, grid, len(sources))
         with Journal(resolved, folder, grid, sources) as journal:
-            Session(resolved, folder, grid, engine, sources, meter, journal, stop).run()
+            session = Session(resolved, folder, grid, engine, sources, meter, journal, stop)
+            session.resume(saved, notes) if saved else session.begin()
+            session.run()
+
+
+def check_caps(resolved: Resolved, sources: Sources, saved: TrainState | None) -> None:
+    """Raises InputError, before the first step, for a cap that the run would meet and may not."""
+    if any(source.node.max_epochs is not None and source.node.at_cap == "refuse" for source in sources.values()):
+        for _ in parts(resolved, sources, saved.point if saved else Point(), saved.segments[-1] if saved else None):
+            pass
 
 
 @dataclass(slots=True)
@@ -50,84 +63,102 @@ class Session:
     folder: RunFolder
     grid: Grid
     engine: Engine
-    sources: dict[str, TokenizedSource]
+    sources: Sources
     heldout: HeldOut | None
     journal: Journal
     stop: StopRequest
-    step: int = 0                       # optimizer steps done
-    tokens: int = 0                     # tokens read
-    cursors: Cursors = field(default_factory=dict)
+    point: Point = field(default_factory=Point)
+    segments: tuple[Segment, ...] = ()
+    records: dict[str, SourceRecord] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
+    epochs: dict[str, float] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """The first step comes next."""
+        begin(self.engine, self.resolved)
+        self.journal.start(None)
+        self._measure()
+
+    def resume(self, saved: TrainState, notes: list[str]) -> None:
+        """What comes next is the step after a checkpoint."""
+        self.folder.checkpoints.load(self.engine, saved.step)
+        self.point, self.segments, self.records = saved.point, saved.segments, dict(saved.sources)
+        self.positions, self.epochs = dict(saved.positions), dict(saved.epochs)
+        self.journal.start(saved)
+        for note in notes:
+            self.journal.note(note)
 
     def run(self) -> None:
-        """Goes through the stages from where the run stands."""
-        saved = self._resume_or_begin()
-        names = [stage.name for stage in self.resolved.recipe.stage]
-        for stage in self.resolved.recipe.stage[names.index(saved.stage) if saved else 0 :]:
-            inside = saved is not None and saved.stage == stage.name
-            done, begun = (saved.stage_step, saved.stage_begin) if saved and inside else (0, dict(self.cursors))
-            self._run_stage(stage, begun, done)
-        self.journal.end(self.step, self.tokens, "finished")
-
-    def _resume_or_begin(self) -> TrainState | None:
-        steps = self.folder.checkpoints.steps()
-        saved = self.folder.checkpoints.read_state(steps[-1]) if steps else None
-        if saved is not None:
-            self.folder.checkpoints.load(self.engine, saved.step)
-            self.step, self.tokens, self.cursors = saved.step, saved.tokens, dict(saved.cursors)
-        else:
-            begin(self.engine, self.resolved)
-            self.cursors = dict.fromkeys(self.sources, 0)
-        self.journal.start(saved)
-        if saved is None:
+        """Goes through the parts that are left, to a checkpoint at the end."""
+        for part in parts(self.resolved, self.sources, self.point, self.segments[-1] if self.segments else None):
+            self._run_part(part)
+        if self.point.step not in self.folder.checkpoints.steps():  # a cap ended the last stage
             self._measure()
-        return saved
+            self._save()
+        self.journal.end(self.point.step, self.point.tokens, "finished")
 
-    def _run_stage(self, stage: Stage, begun: Cursors, done: int) -> None:
-        loader = Loader(
-            self.sources,
-            source_weights(self.resolved, stage, self.sources).tolist(),
-            sequence=stage.sequence,
-            samples_per_step=self.resolved.samples(stage),
-            block=self.resolved.block,
-            seed=self.resolved.recipe.seed,
-            vocab=self.resolved.shape.vocab,
-            begin=begun,
-        )
-        self.cursors = loader.cursors(done)
-        for number in range(done, self.resolved.steps(stage)):
-            self._train_step(stage, loader, number)
-            last = self.step == self.resolved.total_steps
-            if last or self._crossed(self.resolved.recipe.observe.heldout_every, stage):
-                self._measure()
-            stopping = self.grid.any(self.stop.asked)
-            if last or stopping or self._crossed(self.resolved.recipe.checkpoint.every, stage):
-                self._save(stage, number + 1, begun, loader)
-            if stopping and not last:
-                self.journal.end(self.step, self.tokens, f"stopped by {self.stop.reason or 'another process'}")
-                raise StoppedError(f"stopped after step {self.step} as asked; the same command goes on from there")
+    def _run_part(self, part: Part) -> None:
+        begun, ledger = self.point, dict(self.positions)
+        self._enter(part)
+        rank, ranks = self.grid.data_rank, self.grid.size.data
 
-    def _train_step(self, stage: Stage, loader: Loader, number: int) -> None:
-        started = time.perf_counter()
-        samples = loader.step(number, self.grid.data_rank, self.grid.size.data)
-        batches = micro_batches(samples, stage.micro_batch)
-        loaded = time.perf_counter()
+        def load(step: int) -> list[MicroBatch]:
+            return micro_batches(part.loader.batch(step, rank, ranks), part.stage.micro_batch)
+
+        with Prefetcher(load, part.first, part.stop, depth=self.resolved.recipe.data.prefetch) as loaded:
+            for step in range(part.first, part.stop):
+                started = time.perf_counter()
+                batches = next(loaded)
+                self._train_step(part, batches, started, time.perf_counter() - started)
+                self.point = part.after(begun, step + 1 - part.first)
+                self._account(part, ledger, step + 1)
+                self._between_steps(part.stage)
+
+    def _enter(self, part: Part) -> None:
+        """Notes a segment that begins, and the sources that the run meets for the first time."""
+        if not self.segments or self.segments[-1] != part.segment:
+            self.segments = (*self.segments, part.segment)
+            self.journal.segment(part.segment)
+        for name in part.segment.weights:
+            self.records.setdefault(name, record(self.sources[name]))
+
+    def _account(self, part: Part, ledger: dict[str, int], steps: int) -> None:
+        """Brings the ledger up to date: `ledger` is what it was when the part began."""
+        before, after = part.loader.positions(part.first), part.loader.positions(steps)
+        self.positions.update({name: ledger.get(name, 0) + after[name] - before[name] for name in after})
+        self.epochs.update(part.loader.epochs(steps))
+
+    def _between_steps(self, stage: Stage) -> None:
+        last = remaining_steps(self.resolved, self.point) == 0
+        if last or self._crossed(self.resolved.recipe.observe.heldout_every, stage):
+            self._measure()
+        stopping = self.grid.any(self.stop.asked)
+        if last or stopping or self._crossed(self.resolved.recipe.checkpoint.every, stage):
+            self._save()
+        if stopping and not last:
+            reason = f"stopped by {self.stop.reason or 'another process'}"
+            self.journal.end(self.point.step, self.point.tokens, reason)
+            raise StoppedError(f"stopped after step {self.point.step} as asked; the same command goes on from there")
+
+    def _train_step(self, part: Part, batches: list[MicroBatch], started: float, waited: float) -> None:
+        stage, step = part.stage, self.point.step + 1
+        done = self.point.stage_tokens if self.point.stage == stage.name else 0
         peak = stage.lr if stage.lr is not None else self.resolved.recipe.optim.lr
-        lr = learning_rate((number + 0.5) * stage.batch, self.resolved.tokens(stage), peak, stage.schedule)
+        lr = learning_rate(done + 0.5 * stage.batch, self.resolved.tokens(stage), peak, stage.schedule)
         sums, norm = self.engine.train_step(batches, lr)
         if not math.isfinite(norm) or not math.isfinite(sums.mean):
             raise RefusedError(
-                f"Step {self.step + 1} (stage {stage.name}, learning rate {lr:g}) has the loss {sums.mean} and the "
+                f"Step {step} (stage {stage.name}, learning rate {lr:g}) has the loss {sums.mean} and the "
                 f"gradient norm {norm}, and a finite number is needed to go on. The newest checkpoint is "
                 f"{self._newest()}. Lower stage.{stage.name}.lr (its peak is {peak:g}) or optim.clip (now "
                 f"{self.resolved.recipe.optim.clip:g}), and begin anew with `run` set to another folder."
             )
-        self.step += 1
-        self.tokens += self.resolved.samples(stage) * stage.sequence
-        before, self.cursors = self.cursors, loader.cursors(number + 1)
+        number = step - 1 - part.segment.step
+        before, after = part.loader.positions(number), part.loader.positions(number + 1)
         self.journal.step(
-            step=self.step, tokens=self.tokens, stage=stage.name, sums=sums, lr=lr, grad_norm=norm,
-            seconds=time.perf_counter() - started, data_seconds=loaded - started,
-            read={name: self.cursors[name] - before[name] for name in self.cursors},
+            step=step, tokens=self.point.tokens + part.segment.batch, stage=stage.name, sums=sums, lr=lr,
+            grad_norm=norm, seconds=time.perf_counter() - started, data_seconds=waited,
+            read={name: after[name] - before[name] for name in after},
         )  # fmt: skip
 
     def _newest(self) -> str:
@@ -136,19 +167,20 @@ class Session:
 
     def _crossed(self, every: int | None, stage: Stage) -> bool:
         """Whether the last step went over a multiple of `every` tokens."""
-        return every is not None and self.tokens // every > (self.tokens - stage.batch) // every
+        tokens = self.point.tokens
+        return every is not None and tokens // every > (tokens - stage.batch) // every
 
     def _measure(self) -> None:
         if self.heldout is not None:
-            self.journal.heldout(self.step, self.tokens, self.heldout.measure(self.engine))
+            self.journal.heldout(self.point.step, self.point.tokens, self.heldout.measure(self.engine))
 
-    def _save(self, stage: Stage, stage_step: int, begun: Cursors, loader: Loader) -> None:
+    def _save(self) -> None:
         started = time.perf_counter()
         state = TrainState(
-            step=self.step, tokens=self.tokens, stage=stage.name, stage_step=stage_step, stage_begin=begun,
-            cursors=self.cursors, epochs=loader.epochs(self.cursors), grid=str(self.grid.size), versions=versions(),
+            point=self.point, segments=self.segments, sources=self.records, positions=self.positions,
+            epochs=self.epochs, block=self.resolved.block, grid=str(self.grid.size), versions=versions(),
         )  # fmt: skip
         path = self.folder.checkpoints.save(self.engine, state, self.resolved.recipe.checkpoint.keep)
         self.journal.checkpoint(
-            self.step, self.tokens, time.perf_counter() - started, str(path.relative_to(self.folder.path))
+            self.point.step, self.point.tokens, time.perf_counter() - started, str(path.relative_to(self.folder.path))
         )

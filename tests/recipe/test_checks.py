@@ -19,6 +19,7 @@ INTERLEAVED = ["parallel.pipeline=2", "parallel.virtual=2"]
 STAGE = "stage.broad."
 
 # check -> (overrides, what the message must hold): the key, both values, a legal value
+WEIGHTED = [f"data.sources.{name}.weight=1" for name in ("agent", "code", "text")]
 TRIPS: dict[str, list[tuple[list[str], list[str]]]] = {
     "sizes_are_positive": [
         (["parallel.tensor=0"], ["parallel.tensor is 0", "at least 1"]),
@@ -104,8 +105,32 @@ TRIPS: dict[str, list[tuple[list[str], list[str]]]] = {
             ["stage.broad.mixture names 'code'", "[data.sources]", "agent, text"],
         ),
     ],
-    "block_holds_whole_samples": [
-        (["data.block=100"], ["data.block is 100", "stage.broad.sequence = 32", "multiple of 32"]),
+    "sources_share_their_domain": [
+        (["data.sources.code.weight=-1"], ["data.sources.code.weight is -1.0", "at least 0"]),
+        (["data.sources.code.weight=0"], ["domain 'code'", "weight 0"]),
+        (["data.sources.code.max_epochs=0"], ["data.sources.code.max_epochs is 0.0", "above 0"]),
+        (
+            ["data.sources.code.domain=text", "data.sources.code.weight=1", STAGE + "mixture={text=1}"],
+            ["data.sources.code.weight is 1.0", "data.sources.text", "'text'", "or none"],
+        ),
+    ],
+    "block_is_a_length": [
+        (["data.block=31"], ["data.block is 31", "stage.broad.sequence = 32", "multiple of 32", "256"]),
+        (["data.prefetch=-1"], ["data.prefetch is -1", "0 or more"]),
+    ],
+    "megatron_order_is_whole": [
+        (
+            ["data.megatron={sources=['agnet', 'code', 'text'], samples=10}"],
+            ["data.megatron.sources names 'agnet'", "'agent'", "lacks 'agent'", "needs the weight"],
+        ),
+        (
+            [*WEIGHTED, "data.megatron={sources=['agent', 'code', 'text'], samples=10, consumed=10}"],
+            ["data.megatron.consumed is 10", "= 9"],
+        ),
+        (
+            [*WEIGHTED, "data.megatron={sources=['agent', 'code', 'text'], samples=10}", "data.sources.code.window=pack"],
+            ['data.sources.code.window is "pack"', '"stream"'],
+        ),
     ],
     "precision_is_built": [
         (["precision.format=fp8"], ['precision.format is "fp8"', '"bf16" or "fp32"']),
@@ -176,7 +201,7 @@ def test_all_that_is_wrong_is_said_at_once(tiny_data: dict[str, Any]) -> None:
         [],
         ["parallel.tensor=2", "parallel.sequence=true", "parallel.pipeline=2", "parallel.data=2"],
         [*INTERLEAVED, "parallel.p2p=overlap", "parallel.context=2"],
-        ["data.block=96", "stage.broad.schedule={kind='wsd', warmup=500, decay=1036, floor=0.1}"],
+        ["data.block=100", "stage.broad.schedule={kind='wsd', warmup=500, decay=1036, floor=0.1}"],
         ["stage.broad.mixture={code=1}", "precision.format=bf16", "checkpoint.every=1", "optim.lr=0"],
     ],
 )

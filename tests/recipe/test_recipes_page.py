@@ -22,6 +22,7 @@ SECTIONS = {
     "[model]": tree.Model,
     "[data]": tree.Data,
     "[data.sources.NAME]": tree.Source,
+    "[data.megatron]": tree.Megatron,
     "[parallel]": tree.Parallel,
     "[precision]": tree.Precision,
     "[optim]": tree.Optim,

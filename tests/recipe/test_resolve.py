@@ -10,7 +10,7 @@ from support import tiny
 from support.recipes import ONE, fake_base, resolved
 
 from megatron_heph.errors import InputError
-from megatron_heph.recipe.resolve import load_recipe, recipe_from_table, resolve
+from megatron_heph.recipe.resolve import default_block, load_recipe, recipe_from_table, resolve
 from megatron_heph.recipe.resolved import GridSize, Machine
 
 TWO_STAGES = [
@@ -21,7 +21,7 @@ TWO_STAGES = [
 
 def test_a_fresh_model(tiny_data: dict[str, Any]) -> None:
     here = resolved(tiny_data)
-    assert here.base is None and here.device == "cpu" and here.block == 32
+    assert here.base is None and here.device == "cpu" and here.block == 256
     assert (here.shape.heads, here.shape.kv_heads, here.shape.head_dim, here.shape.max_positions) == (4, 2, 16, 32)
     assert resolved(tiny_data, "model.head_dim=8").shape.head_dim == 8
 
@@ -30,13 +30,21 @@ def test_steps_of_stages(tiny_data: dict[str, Any]) -> None:
     table = {**tiny.recipe(tiny_data, Path("r")), "stage": TWO_STAGES}
     here = resolve(recipe_from_table(table), ONE)
     first, second = here.recipe.stage
-    assert here.block == 96, "the least multiple of 32 and 48"
+    assert here.block == 384, "whole samples of 32 and 48, eight of the longer"
     assert (here.steps(first), here.steps(second), here.total_steps) == (4, 1, 5)
     assert here.samples(first) == 8 and here.micro_batches(first) == 4
     assert here.stage_at(1) == (first, 1) and here.stage_at(4) == (first, 4) and here.stage_at(5) == (second, 1)
     for step in (0, 6):
         with pytest.raises(IndexError):
             here.stage_at(step)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "block"),
+    [([4096], 32768), ([4096, 8192], 65536), ([384], 3072), ([1000, 4097], 8 * 4097), ([96, 64], 768), ([], 8)],
+)
+def test_the_default_block(sequences: list[int], block: int) -> None:
+    assert default_block(sequences) == block
 
 
 def test_steps_are_exact_for_any_number_of_tokens(tiny_data: dict[str, Any]) -> None:

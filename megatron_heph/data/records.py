@@ -1,0 +1,89 @@
+"""What a checkpoint keeps of each source, so that a resumed run reads on in the same tokens, or says why it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from megatron_heph.data.sources import Sources, TrainingSource
+from megatron_heph.errors import InputError
+from megatron_heph.formats.indexed import TokenizedSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRecord:
+    """A source as a run reads it; also of sources that the run has dropped."""
+
+    path: str
+    domain: str
+    window: str
+    tokens: int
+    identity: str
+
+
+def identity(source: TokenizedSource, shards: int | None = None) -> str:
+    """A hash of what the first `shards` shards hold, in order (None: all); names and folders have no part in it.
+
+    Checksums come from the manifest; of a plain Megatron pair only its sizes are known.
+    """
+    digest = hashlib.sha256()
+    checksums = [shard.bin_xxh3 for shard in source.manifest.shards] if source.manifest else [""] * len(source.shards)
+    for shard, checksum in list(zip(source.shards, checksums, strict=True))[:shards]:
+        digest.update(f"{shard.dtype.name} {shard.tokens} {shard.documents} {checksum}\n".encode())
+    return digest.hexdigest()
+
+
+def record(source: TrainingSource) -> SourceRecord:
+    """What is to be kept of an open source."""
+    return SourceRecord(
+        path=source.node.path, domain=source.node.domain, window=source.node.window,
+        tokens=source.total_tokens, identity=identity(source.tokens),
+    )  # fmt: skip
+
+
+def as_recorded(sources: Sources, records: Mapping[str, SourceRecord]) -> tuple[Sources, list[str]]:
+    """The sources as the run has read them so far, and notes for people.
+
+    A source that has grown at its end is read as far as it went when the run began: its blocks are in an order
+    that hangs on their number.  Raises InputError for one that holds other tokens under an old name.
+    """
+    known, notes = dict(sources), []
+    for name in sources.keys() & records.keys():
+        source, kept = sources[name], records[name]
+        if source.node.window != kept.window:
+            raise InputError(
+                f'data.sources.{name}.window is "{source.node.window}", but the run has read it as "{kept.window}", '
+                f"and what is left of it cannot be told then: set it back, or give the source another name to begin it anew."
+            )
+        if identity(source.tokens) == kept.identity:
+            continue
+        shorter = _beginning(source.tokens, kept)
+        if shorter is None:
+            raise InputError(
+                f"The source {name} ({source.tokens.prefix}) has {source.total_tokens:,} tokens in other shards than the "
+                f"{kept.tokens:,} tokens that the run has read from ({kept.path}): set data.sources.{name}.path back to "
+                f"those, or give the new ones a name of their own."
+            )
+        notes.append(
+            f"the source {name} has grown from {kept.tokens:,} to {source.total_tokens:,} tokens; this run reads on in "
+            f"the first {kept.tokens:,} (to read the others, tokenize them into a source of their own)"
+        )
+        known[name] = replace(source, tokens=shorter)
+    return known, notes
+
+
+def _beginning(source: TokenizedSource, kept: SourceRecord) -> TokenizedSource | None:
+    """The first shards that are what the run has read; None if none are."""
+    tokens = 0
+    for count, shard in enumerate(source.shards, 1):
+        tokens += shard.tokens
+        if tokens == kept.tokens and identity(source, count) == kept.identity:
+            return source.first(count)
+    return None
+
+
+def reopen(records: Mapping[str, SourceRecord], names: set[str], folder: Path = Path()) -> dict[str, TokenizedSource]:
+    """Opens sources that only the record knows any more."""
+    return {name: TokenizedSource.open(folder / records[name].path) for name in sorted(names)}
