@@ -44,7 +44,7 @@ class Card:
     commands: Mapping[str, str]
     rows: Mapping[str, RowResult]
     measured: Mapping[str, Measured]
-    same: Mapping[str, bool]      # which outputs were compared, and whether they are the same
+    same: dict[str, bool]         # which outputs were compared, and whether they are the same
     same_means: str               # what that says
 
     def json(self) -> str:

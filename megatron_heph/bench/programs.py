@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shlex
 import sys
@@ -9,13 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from megatron_heph.bench.card import Measured
-from megatron_heph.bench.paired import Spread
+from megatron_heph.bench.card import Card, Measured
+from megatron_heph.bench.machine import commit, machine, versions
+from megatron_heph.bench.paired import Spread, in_turn
 from megatron_heph.bench.process import CommandFailedError, run_measured
+from megatron_heph.bench.row import Row
+from megatron_heph.errors import InputError, nearest
 
 ROOT = Path(__file__).parents[2]
 Figures = dict[str, float]
 """What a program printed: at least cpu and wall (seconds) and memory (bytes), counted inside it."""
+Found = Mapping[str, Sequence[Figures]]
+"""Of each job what its runs printed."""
+_PACKAGES = ("numpy", "torch", "megatron-core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Programs:
         figures = json.loads(log.read_text().splitlines()[-1])
         self.found.setdefault(name, []).append(figures)
         shown = "  ".join(f"{key} {value:,.4g}" for key, value in figures.items())
-        self.say(f"round {index + 1}  {name:<28} {shown}")
+        self.say(f"round {index + 1}  {name:<26} {shown}")
         return True
 
     def lacking(self, names: Sequence[str]) -> list[str]:
@@ -94,3 +101,33 @@ class Programs:
         for path, name in {**self.names, str(self.work): "$WORK", str(ROOT): "."}.items():
             text = text.replace(path, name)
         return text
+
+
+def bench(
+    title: str,
+    method: str,
+    rows: Mapping[str, Row],
+    wanted: Sequence[str],
+    runs: int,
+    programs: Programs,
+    about: Mapping[str, str],
+) -> Card:
+    """Runs the jobs of the wanted rows (none: all) in turn, and makes the card.
+
+    Raises InputError for an unknown row.  What cannot run here is a row without a figure and with the reason.
+    """
+    for name in wanted:
+        if name not in rows:
+            raise InputError(f"--rows names {name!r}; {nearest(name, rows)}")
+    chosen = {name: rows[name] for name in wanted or rows}
+    in_turn(list(dict.fromkeys(job for row in chosen.values() for job in row.jobs)), runs, programs.run)
+    results = {}
+    for name, row in chosen.items():
+        lacking = programs.lacking(row.jobs)
+        results[name] = row.result(None if lacking else row.figure(programs.found), lacking)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return Card(
+        title=title, method=method, about={"date": today, "commit": commit(ROOT), **machine()},
+        versions=versions(_PACKAGES), corpus=about, commands=programs.commands(), rows=results,
+        measured=programs.measured(), same={}, same_means="the same tokens and labels",
+    )  # fmt: skip

@@ -79,7 +79,8 @@ def test_a_card_says_what_was_not_measured(tmp_path):
     }
     spread = Spread(1.0, 0.9, 1.2)
     card = Card(
-        title="T", method="M", same_means="equal", about={"cpu": "C"}, versions={"python": "3"}, corpus={"corpus": "c"}, commands={"ours": "heph"},
+        title="T", method="M", same_means="equal",
+        about={"cpu": "C"}, versions={"python": "3"}, corpus={"corpus": "c"}, commands={"ours": "heph"},
         rows=rows, measured={"ours @ ten": Measured(spread, spread, 1 << 20, 3)}, same={"x = y": False},
     )  # fmt: skip
     card.write(tmp_path / "card.md")

@@ -21,13 +21,22 @@ def one_process() -> None:
 
 
 def build(
-    prefixes: list[str], weights: list[float] | None, samples: int, sequence: int, cache: Path, *, mask: bool
+    prefixes: list[str],
+    weights: list[float] | None,
+    samples: int,
+    sequence: int,
+    cache: Path,
+    mask: bool = False,
+    documents: bool = False,
 ) -> Any:
-    """The training dataset: a BlendedDataset of several prefixes, a GPTDataset of one."""
+    """The training dataset: a BlendedDataset of several prefixes, a GPTDataset of one.
+
+    `mask`: with an attention mask; `documents`: positions begin anew in each, and its end has no loss.
+    """
     warnings.simplefilter("ignore")
     config = GPTDatasetConfig(
         random_seed=1, sequence_length=sequence, blend=(prefixes, weights), split="1,0,0", path_to_cache=str(cache),
-        tokenizer=TOKENIZER, reset_position_ids=False, reset_attention_mask=False, eod_mask_loss=False,
+        tokenizer=TOKENIZER, reset_position_ids=documents, reset_attention_mask=False, eod_mask_loss=documents,
         create_attention_mask=mask,
     )  # fmt: skip
     return BlendedMegatronDatasetBuilder(GPTDataset, [samples, 0, 0], lambda: True, config).build()[0]

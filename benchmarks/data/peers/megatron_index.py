@@ -35,7 +35,7 @@ def main() -> int:
     # A hundredth less than there is: with the surplus that the builder adds, one epoch of each source and not two.
     samples = int(0.99 * sum(tokens)) // args.sequence
     meter = Meter()
-    dataset = build(prefixes, [count / sum(tokens) for count in tokens], samples, args.sequence, args.cache, mask=False)
+    dataset = build(prefixes, [count / sum(tokens) for count in tokens], samples, args.sequence, args.cache)
     assert len(dataset[0]["tokens"]) == args.sequence
     cost = meter.cost()
     stored = sum(path.stat().st_size for path in args.cache.iterdir())

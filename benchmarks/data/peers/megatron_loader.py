@@ -1,6 +1,6 @@
 """Megatron's batches: a GPTDataset of one pair behind a DataLoader without worker processes.
 
-    python benchmarks/data/peers/megatron_loader.py PREFIX CACHE [--mask] [--batches 500]
+    python benchmarks/data/peers/megatron_loader.py PREFIX CACHE [--mask | --documents] [--batches 500]
 
 Prints a line of JSON with the seconds of `batches` batches; some before them are not counted.
 """
@@ -30,10 +30,11 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--batches", type=int, default=500)
     parser.add_argument("--mask", action="store_true", help="with an attention mask, as is its default")
+    parser.add_argument("--documents", action="store_true", help="positions begin anew in each, no loss at its end")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     samples = Path(f"{args.prefix}.bin").stat().st_size // 2 // args.sequence - 1
-    dataset = build([args.prefix], None, samples, args.sequence, args.cache, mask=args.mask)
+    dataset = build([args.prefix], None, samples, args.sequence, args.cache, args.mask, args.documents)
     batches = iter(DataLoader(dataset, batch_size=args.batch, num_workers=0))
     for _ in range(_WARM_UP):
         next(batches)
