@@ -33,16 +33,18 @@ std::uint64_t ceil_sqrt(std::uint64_t value) {
     return root;
 }
 
-}  // namespace
-
-RoundKeys round_keys(OrderKey key, std::uint64_t epoch) {
-    std::uint64_t state = key.first + mix64(key.second + epoch * kGolden);
-    RoundKeys keys;
-    for (std::uint64_t& round : keys) round = mix64(state += kGolden);
-    return keys;
+// Output number `round` of the generator that starts at `key`.
+std::uint64_t round_key(std::uint64_t key, int round) {
+    return mix64(key + (static_cast<std::uint64_t>(round) + 1) * kGolden);
 }
 
-Permutation::Permutation(std::uint64_t size) : size_(size) {
+}  // namespace
+
+std::uint64_t epoch_key(OrderKey key, std::uint64_t epoch) {
+    return key.first + mix64(key.second + epoch * kGolden);
+}
+
+Permutation::Permutation(std::uint64_t size) : size_(size), rounds_(size < kSmall ? kSmallRounds : kRounds) {
     if (size == 0 || size > kMaxSize) {
         throw std::invalid_argument("a permutation of " + std::to_string(size) + " values; 1 to 2^62 can be permuted");
     }
@@ -62,24 +64,24 @@ Permutation::Pair Permutation::split(std::uint64_t value) const {
     return {x, y};
 }
 
-std::uint64_t Permutation::forward(std::uint64_t position, const RoundKeys& keys) const {
+std::uint64_t Permutation::forward(std::uint64_t position, std::uint64_t key) const {
     do {
         auto [x, y] = split(position);
-        for (int round = 0; round < kPermutationRounds; round += 2) {
-            x = add(x, draw(y, keys[round], a_), a_);
-            y = add(y, draw(x, keys[round + 1], b_), b_);
+        for (int round = 0; round < rounds_; round += 2) {
+            x = add(x, draw(y, round_key(key, round), a_), a_);
+            y = add(y, draw(x, round_key(key, round + 1), b_), b_);
         }
         position = y * a_ + x;
     } while (position >= size_);
     return position;
 }
 
-std::uint64_t Permutation::inverse(std::uint64_t value, const RoundKeys& keys) const {
+std::uint64_t Permutation::inverse(std::uint64_t value, std::uint64_t key) const {
     do {
         auto [x, y] = split(value);
-        for (int round = kPermutationRounds; round > 0; round -= 2) {
-            y = subtract(y, draw(x, keys[round - 1], b_), b_);
-            x = subtract(x, draw(y, keys[round - 2], a_), a_);
+        for (int round = rounds_; round > 0; round -= 2) {
+            y = subtract(y, draw(x, round_key(key, round - 1), b_), b_);
+            x = subtract(x, draw(y, round_key(key, round - 2), a_), a_);
         }
         value = y * a_ + x;
     } while (value >= size_);

@@ -1,7 +1,6 @@
 // The order of a source's blocks: a keyed permutation with an exact inverse.  Nothing is built, nothing is stored.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 namespace heph {
@@ -20,20 +19,20 @@ inline std::uint64_t mix64(std::uint64_t x) {
     return x ^ (x >> 31);
 }
 
-inline constexpr int kPermutationRounds = 6;
-using RoundKeys = std::array<std::uint64_t, kPermutationRounds>;
+// What makes an epoch's order: a state of SplitMix64, one to one in the epoch.
+std::uint64_t epoch_key(OrderKey key, std::uint64_t epoch);
 
-// Outputs of SplitMix64 from a state that depends on key and epoch one to one in the epoch: 8 multiplications
-// that do not wait for each other, so that nobody needs to keep them.
-RoundKeys round_keys(OrderKey key, std::uint64_t epoch);
-
-// Permutations of 0 .. size-1, one per set of round keys.
+// Permutations of 0 .. size-1, one per epoch key.
 //
 // A value is a pair (x, y) of the mixed-radix domain a * b with a = ceil(sqrt(size)) and b = ceil(size / a); the
 // rounds in turn add F(y) to x modulo a, and F(x) to y modulo b: the generalised Feistel network of Black and
-// Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002, section 4.  What lands beyond the range is walked on
-// (their section 3); the domain is larger than the range by less than a, so that this is rare.
-// The marginals are uniform after two rounds; six leave no structure that our tests can see.  Not a cipher.
+// Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002, section 4.  F is the finaliser over value + round
+// key, and round keys are SplitMix64's outputs from the epoch key: cheap, and off the critical path.  What lands
+// beyond the range is walked on (their section 3); the domain is larger than the range by less than a, so that this
+// is rare.  Not a cipher.
+//
+// Where a value stands is uniform after two rounds.  Where it stands beside another takes longer in a small domain:
+// after six rounds chi-square finds nothing in 200,000 keys from about 100 values on; for 5 or 6 values it takes 18.
 class Permutation {
 public:
     static constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 62;
@@ -44,10 +43,10 @@ public:
     std::uint64_t size() const { return size_; }
 
     // Which value stands at `position`, which is below size().
-    std::uint64_t forward(std::uint64_t position, const RoundKeys& keys) const;
+    std::uint64_t forward(std::uint64_t position, std::uint64_t key) const;
 
     // At which position `value` stands; it is below size().
-    std::uint64_t inverse(std::uint64_t value, const RoundKeys& keys) const;
+    std::uint64_t inverse(std::uint64_t value, std::uint64_t key) const;
 
 private:
     struct Pair {
@@ -55,7 +54,12 @@ private:
     };
     Pair split(std::uint64_t value) const;
 
+    static constexpr int kRounds = 6;
+    static constexpr int kSmallRounds = 24;  // of fewer than kSmall values
+    static constexpr std::uint64_t kSmall = 1024;
+
     std::uint64_t size_;
+    int rounds_;
     std::uint64_t a_, b_;
     std::uint64_t reciprocal_;  // floor((2^64 - 1) / a): division by a is a multiplication
 };

@@ -12,7 +12,8 @@ EXAMPLE = "heph inspect corpus corpora/quickstart --show 2"
 _MODES = {
     "corpus": "documents, characters, providers and licences of a forged corpus",
     "data": "tokens, documents and checksums of a tokenized source",
-    "run": "steps, losses and checkpoints of a run",
+    "run": "steps, losses and checkpoints of a run, and the documents of a step",
+    "diff": "what a changed mixture means, in tokens and epochs",
 }
 
 

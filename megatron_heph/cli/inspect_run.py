@@ -1,26 +1,59 @@
-"""`heph inspect run`: what a run has done so far, from its record."""
+"""`heph inspect run`: what a run has done so far, from its record; or what it read at a step, from arithmetic."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-EXAMPLE = "heph inspect run runs/quickstart"
+if TYPE_CHECKING:
+    from megatron_heph.train.history import DocumentPart
+
+EXAMPLE = "heph inspect run runs/quickstart --at 12"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run, and whether a program reads the answer."""
+    """The run, a step of it, and whether a program reads the answer."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder (the one with metrics.jsonl)")
+    parser.add_argument("--at", type=int, metavar="STEP", help="list the documents of this step, done or to come")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the state of the run."""
+    """Prints the state of the run, or the documents of a step."""
+    if args.at is not None:
+        return _documents(args)
     from megatron_heph.observe.overview import overview, overview_lines
 
     table: dict[str, Any] = overview(args.run, now=time.time())
     print(json.dumps(table, indent=2) if args.json else "\n".join(overview_lines(table)))
     return 0
+
+
+def _documents(args: argparse.Namespace) -> int:
+    from megatron_heph.train.history import History
+    from megatron_heph.train.run_folder import RunFolder
+
+    parts = History.open(RunFolder(args.run)).documents(args.at)
+    if args.json:
+        print(json.dumps({"step": args.at, "documents": [asdict(part) for part in parts]}, indent=1))
+    else:
+        print("\n".join(_lines(args.at, parts)))
+    return 0
+
+
+def _lines(step: int, parts: list[DocumentPart]) -> list[str]:
+    from megatron_heph.observe.overview import aligned
+
+    rows = [
+        (str(part.sample), part.source, part.shard, f"{part.document:,}", f"{part.tokens:,}",
+         f"{part.first:,} to {part.first + part.count - 1:,}", f"{part.start:,}")
+        for part in parts
+    ]  # fmt: skip
+    header = ("sample", "source", "shard", "document", "its tokens", "read", "position in the source")
+    documents = len({(part.source, part.shard, part.document) for part in parts})
+    samples = len({part.sample for part in parts})
+    return [f"step {step}: {samples} samples, {documents} documents", *aligned(header, rows)]

@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": "bring a base model in, or take a trained one out",
     "plan": "say what a recipe would do, before it does it",
     "train": "continue the pretraining of a model by a recipe",
+    "trace": "run one step of a run again, and name the documents behind its loss",
     "eval": "measure a model",
     "report": "write a run's report.html",
     "bench": "measure ours against others on this machine",

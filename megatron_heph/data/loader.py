@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from megatron_heph.data.batch import Batch
 from megatron_heph.data.mixture import Mixture
+from megatron_heph.data.order import SampleOrder
 from megatron_heph.data.reading import BatchReader
 from megatron_heph.data.segments import Place, Places, Segment
 from megatron_heph.data.source_orders import SourceOrder, open_order
@@ -43,7 +44,7 @@ class Loader:
         self._mixture = Mixture([segment.weights.get(name, 0.0) for name in sources])
         self._index = {name: i for i, name in enumerate(sources)}
         natives = [self._orders[name].native if name in self._orders else None for name in sources]
-        self._samples: _Samples = self._mixture.samples(natives)
+        self._samples: _Samples = SampleOrder(self._mixture, natives)
         self.reader = BatchReader(
             {name: source.tokens for name, source in sources.items()},
             apart=[name in segment.apart for name in sources],
@@ -92,6 +93,12 @@ class Loader:
     def _after(self, steps: int) -> list[tuple[str, SourceOrder, int]]:
         counts = self._mixture.counts(steps * self.segment.samples)
         return [(name, order, int(counts[self._index[name]])) for name, order in self._orders.items()]
+
+
+def positions_of(segment: Segment, steps: int) -> dict[str, int]:
+    """Positions of each source in the first `steps` steps of a segment: from its weights alone."""
+    counts = Mixture(list(segment.weights.values())).counts(steps * segment.samples)
+    return {name: int(count) * segment.sequence for name, count in zip(segment.weights, counts, strict=True)}
 
 
 def heldout_windows(source: TokenizedSource, sequence: int, limit: int, index: int) -> Batch:

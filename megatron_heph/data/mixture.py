@@ -1,4 +1,4 @@
-"""Which source each sample comes from: close to its share in every prefix, in closed form, for any number of sources."""
+"""Which source each sample comes from: close to its share in every prefix, in closed form."""
 
 from __future__ import annotations
 

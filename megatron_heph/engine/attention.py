@@ -8,42 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
+from megatron_heph.engine.context import GatherSequence, zigzag
 from megatron_heph.engine.core import MegatronModule, TransformerConfig, parallel_state
-
-
-def zigzag(x: torch.Tensor, dim: int, size: int, rank: int) -> torch.Tensor:
-    """The part of a sequence that context rank `rank` of `size` holds: chunks `rank` and `2 * size - 1 - rank`.
-
-    Pairing an early chunk with a late one gives every rank the same share of the causal triangle.
-    """
-    parts = x.chunk(2 * size, dim=dim)
-    return torch.cat([parts[rank], parts[2 * size - 1 - rank]], dim=dim).contiguous()
-
-
-class _GatherSequence(torch.autograd.Function):
-    """All-gather of zigzag parts into the whole sequence (dim 0); the gradient is summed and cut again."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, group: dist.ProcessGroup) -> torch.Tensor:
-        ctx.group = group
-        parts = [torch.empty_like(x) for _ in range(group.size())]
-        dist.all_gather(parts, x.contiguous(), group=group)
-        early, late = zip(*(part.chunk(2, dim=0) for part in parts), strict=True)
-        return torch.cat([*early, *reversed(late)], dim=0)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        grad = grads[0].clone(memory_format=torch.contiguous_format)  # what autograd hands over may be used again
-        dist.all_reduce(grad, group=ctx.group)
-        return zigzag(grad, 0, ctx.group.size(), ctx.group.rank()), None
+from megatron_heph.engine.segments import Segments
 
 
 class CoreAttention(MegatronModule):
-    """Causal attention of one layer.  No dropout: continual pretraining uses none.
+    """Causal attention of one layer, within segments where there are any.
 
+    No dropout: continual pretraining uses none.
     Input `query` [S, B, H, D], `key` and `value` [S, B, K, D]; output [S, B, H * D], in the input's dtype.
     """
 
@@ -63,18 +38,46 @@ class CoreAttention(MegatronModule):
         self.context_group = parallel_state.get_context_parallel_group() if sharded else None
 
     def forward(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *_: Any,
+        packed_seq_params: Segments | None = None,
+        **__: Any,
     ) -> torch.Tensor:
-        """Attends; see the class for shapes."""
-        mask = None
+        """Attends; see the class for shapes.  Without `packed_seq_params` every row is one segment."""
         if self.context_group is not None:
-            key, value = (_GatherSequence.apply(x, self.context_group) for x in (key, value))
-            mask = self._causal_mask(key.size(0), query.device)
+            key, value = (GatherSequence.apply(x, self.context_group) for x in (key, value))
+        if packed_seq_params is not None:
+            return self._within(packed_seq_params, query, key, value)
+        mask = self._causal_mask(key.size(0), query.device) if self.context_group is not None else None
         q, k, v = (x.permute(1, 2, 0, 3) for x in (query, key, value))  # [B, heads, S, D]
-        if q.size(1) != k.size(1):  # repeating beats enable_gqa on the CPU, and costs little elsewhere
-            k, v = (x.repeat_interleave(q.size(1) // k.size(1), dim=1) for x in (k, v))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=self.scale)
-        return out.permute(2, 0, 1, 3).flatten(2)
+        return self._attend(q, *_repeated(q, k, v), mask).permute(2, 0, 1, 3).flatten(2)
+
+    def _within(
+        self, segments: Segments, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Piece by piece: less work than a mask over the whole window, of which only blocks would be open.
+
+        Rows are laid end to end and split, not sliced: the gradient of a split is one concatenation, that
+        of every slice a zero tensor of the whole.
+        """
+        rows, heads = query.shape[1], query.shape[2]
+        query, key, value = (x.transpose(0, 1).flatten(0, 1) for x in (query, key, value))  # [B * S, heads, D]
+        if segments.key_index is not None:
+            key, value = (x.index_select(0, segments.key_index) for x in (key, value))
+        q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (query, key, value))  # [1, heads, B * S, D]
+        k, v = _repeated(q, k, v)
+        pieces = zip(q.split(segments.queries, 2), k.split(segments.keys, 2), v.split(segments.keys, 2), strict=True)
+        outs = [self._attend(*piece, _later_queries(*piece[:2])) for piece in pieces]
+        flat = torch.cat([out.squeeze(0).transpose(0, 1) for out in outs])  # [B * S, H, D]
+        return flat.view(rows, -1, heads * flat.size(2)).transpose(0, 1)
+
+    def _attend(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=self.scale)
 
     def _causal_mask(self, length: int, device: torch.device) -> torch.Tensor:
         """[S, length] booleans: this rank's queries may look at positions up to their own."""
@@ -86,3 +89,17 @@ class CoreAttention(MegatronModule):
     def sharded_state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Attention has no weights."""
         return {}
+
+
+def _repeated(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`k` and `v` [B, K, S, D] with a head for every query head; faster than enable_gqa on the CPU."""
+    shared = q.size(1) // k.size(1)
+    return (k, v) if shared == 1 else (k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1))
+
+
+def _later_queries(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor | None:
+    """The causal mask of queries at the end of more keys; None where there are equally many."""
+    queries, keys = q.size(2), k.size(2)
+    if queries == keys:
+        return None
+    return torch.ones(queries, keys, dtype=torch.bool, device=q.device).tril_(keys - queries)

@@ -26,6 +26,7 @@ with warnings.catch_warnings():
     from megatron.core.models.gpt import GPTModel
     from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
     from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
+    from megatron.core.packed_seq_params import PackedSeqParams
     from megatron.core.pipeline_parallel import get_forward_backward_func
     from megatron.core.tensor_parallel import model_parallel_cuda_manual_seed
     from megatron.core.transformer import ModuleSpec, TransformerConfig
@@ -48,6 +49,7 @@ __all__ = [
     "MegatronOptimizer",
     "ModuleSpec",
     "OptimizerConfig",
+    "PackedSeqParams",
     "ShardedTensor",
     "ShardedTensorFactory",
     "TransformerBlockSubmodules",

@@ -8,6 +8,7 @@ import torch
 
 from megatron_heph.engine.core import GPTModel, TransformerConfig, parallel_state
 from megatron_heph.engine.layers import block_spec
+from megatron_heph.engine.rotary import SegmentRotary
 from megatron_heph.engine.shims import cpu_tensors_pass_for_cuda
 from megatron_heph.recipe.resolved import GridSize
 from megatron_heph.recipe.shape import ModelShape
@@ -90,7 +91,7 @@ def build_model(shape: ModelShape, config: TransformerConfig, *, gather_logits: 
 
 def _chunk(shape: ModelShape, config: TransformerConfig, gather_logits: bool, vp_stage: int | None) -> GPTModel:
     where = {"ignore_virtual": vp_stage is None} | ({"vp_stage": vp_stage} if vp_stage is not None else {})
-    return GPTModel(
+    model = GPTModel(
         config,
         block_spec(config, vp_stage),
         vocab_size=shape.vocab,
@@ -103,3 +104,5 @@ def _chunk(shape: ModelShape, config: TransformerConfig, gather_logits: bool, vp
         rotary_base=shape.rope_theta,
         vp_stage=vp_stage,
     )
+    model.rotary_pos_emb = SegmentRotary(model.rotary_pos_emb)
+    return model

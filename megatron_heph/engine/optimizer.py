@@ -41,8 +41,7 @@ class Optimizer:
         for group in self.inner.param_groups:
             group["lr"] = lr * group.get("lr_mult", 1.0)
             group["weight_decay"] = self.weight_decay * group.get("wd_mult", 1.0)
-        self.inner.prepare_grads()
-        norm = self._global_norm()
+        norm = self.norm()
         if not math.isfinite(norm):
             return norm
         if self.clip and norm > self.clip:
@@ -50,6 +49,12 @@ class Optimizer:
             torch._foreach_mul_(grads, self.clip / (norm + 1e-6))
         self.inner.step_with_ready_grads()
         return norm
+
+    @torch.no_grad()
+    def norm(self) -> float:
+        """The global norm of the gradients as they stand."""
+        self.inner.prepare_grads()
+        return self._global_norm()
 
     def _global_norm(self) -> float:
         """The norm over all parameters, each counted once: megatron leaves out shared and duplicated ones."""

@@ -1,6 +1,6 @@
 """One step on the grid: forward and backward through megatron's pipeline schedules, and the loss per source.
 
-Shapes: B samples of a micro-batch, L tokens of a sample on this context parallel rank, N sources.
+Shapes: B samples of a micro-batch, S tokens of a sample on this context parallel rank, N sources.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from megatron_heph.engine.attention import zigzag
 from megatron_heph.engine.core import (
     DistributedDataParallel,
     DistributedDataParallelConfig,
@@ -22,27 +21,8 @@ from megatron_heph.engine.core import (
     get_forward_backward_func,
 )
 from megatron_heph.engine.grid import Grid
+from megatron_heph.engine.micro_batch import Inputs, MicroBatch
 from megatron_heph.engine.optimizer import Optimizer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MicroBatch:
-    """What one forward pass reads, for whole sequences; the engine cuts them over context parallel ranks."""
-
-    tokens_BL: torch.Tensor             # int64
-    labels_BL: torch.Tensor             # int64, the next token of each position
-    weights_BL: torch.Tensor            # float32, 1 where a label carries loss, else 0
-    sources_B: torch.Tensor             # int64, index of each sample's source
-
-    def on(self, grid: Grid) -> MicroBatch:
-        """This rank's part of the sequences, on its device."""
-        size, rank = grid.size.context, grid.context_rank
-        cut = (lambda x: zigzag(x, 1, size, rank)) if size > 1 else (lambda x: x)
-        parts = {name: cut(getattr(self, name)) for name in ("tokens_BL", "labels_BL", "weights_BL")}
-        return MicroBatch(
-            **{name: part.to(grid.device, non_blocking=True) for name, part in parts.items()},
-            sources_B=self.sources_B.to(grid.device, non_blocking=True),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +67,19 @@ class Engine:
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> tuple[LossSums, float]:
         """One optimizer step over this rank's micro-batches; returns the losses and the gradient norm."""
         assert self.optimizer is not None
+        return self._gradients(batches), self.optimizer.step(lr)
+
+    def probe(self, batches: Sequence[MicroBatch]) -> tuple[LossSums, float]:
+        """What `train_step` would return; the weights and the optimizer stay as they are."""
+        assert self.optimizer is not None
+        return self._gradients(batches), self.optimizer.norm()
+
+    def _gradients(self, batches: Sequence[MicroBatch]) -> LossSums:
+        assert self.optimizer is not None
         for chunk in self.chunks:
             chunk.zero_grad_buffer()
         self.optimizer.zero_grad()
-        sums = self._run(batches, self.sources, forward_only=False)
-        return sums, self.optimizer.step(lr)
+        return self._run(batches, self.sources, forward_only=False)
 
     @torch.no_grad()
     def measure(self, batches: Sequence[MicroBatch], sources: int) -> LossSums:
@@ -105,7 +93,7 @@ class Engine:
 
     def _run(self, batches: Sequence[MicroBatch], sources: int, *, forward_only: bool) -> LossSums:
         size, length = batches[0].tokens_BL.shape
-        local = [batch.on(self.grid) for batch in batches]
+        local = [batch.on(self.grid.device) for batch in batches]
         iterators = [iter(local) for _ in self.chunks]  # every chunk reads each micro-batch once
         single = len(self.chunks) == 1
         results = get_forward_backward_func()(
@@ -124,25 +112,26 @@ class Engine:
         total = self.grid.sum_over_all(total).cpu()
         return LossSums(total[0], total[1])
 
-    @staticmethod
     def _forward(
-        sources: int, batches: Iterator[MicroBatch], model: Any, *_: object
+        self, sources: int, batches: Iterator[MicroBatch], model: Any, *_: object
     ) -> tuple[torch.Tensor, Callable[[torch.Tensor], _Loss]]:
-        batch = next(batches)
-        output = model(batch.tokens_BL, None, None, labels=batch.labels_BL)
-        return output, partial(_loss, batch, sources)
+        inputs = next(batches).inputs(self.grid)
+        output = model(
+            inputs.tokens_BS, None, None, labels=inputs.labels_BS, packed_seq_params=inputs.segments
+        )
+        return output, partial(_loss, inputs, sources)
 
 
 _Loss = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
 
 
-def _loss(batch: MicroBatch, sources: int, losses_BL: torch.Tensor) -> _Loss:
+def _loss(inputs: Inputs, sources: int, losses_BS: torch.Tensor) -> _Loss:
     """The sum of the loss, the number of trained tokens, and both per source, as megatron's schedules want."""
-    weighted_BL = losses_BL.float() * batch.weights_BL
-    per_sample = torch.stack([weighted_BL.detach().sum(1), batch.weights_BL.sum(1)]).double()
-    sums = torch.zeros(2, sources, dtype=torch.float64, device=losses_BL.device)
-    sums.index_add_(1, batch.sources_B, per_sample)
-    return weighted_BL.sum(), batch.weights_BL.sum().int(), {"sums": sums}
+    weighted_BS = losses_BS.float() * inputs.weights_BS
+    per_sample = torch.stack([weighted_BS.detach().sum(1), inputs.weights_BS.sum(1)]).double()
+    sums = torch.zeros(2, sources, dtype=torch.float64, device=losses_BS.device)
+    sums.index_add_(1, inputs.sources_B, per_sample)
+    return weighted_BS.sum(), inputs.weights_BS.sum().int(), {"sums": sums}
 
 
 def data_parallel(

@@ -113,9 +113,9 @@ class Metrics:
         return total
 
     def domain_of(self, source: str) -> str:
-        """The domain of a source; the empty string if no start row names it."""
-        info = self.start.sources.get(source)
-        return info.domain if info else ""
+        """The domain of a source, of the latest start row that names it (a run may drop one); else the empty string."""
+        infos = (start.sources[source] for start in reversed(self.starts) if source in start.sources)
+        return next((info.domain for info in infos), "")
 
 
 def read_metrics(path: Path) -> Metrics:

@@ -39,6 +39,7 @@ def overview(run: Path, now: float) -> dict[str, Any]:
         ],
         "heldout": _heldout(metrics),
         "tokens_by_source": metrics.tokens_by_source(),
+        "data_wait": _data_wait(metrics),
         "checkpoints": [
             {"step": row.step, "tokens": row.tokens, "path": row.path, "kept": (run / row.path).exists()}
             for row in metrics.checkpoints
@@ -59,6 +60,8 @@ def overview_lines(table: dict[str, Any]) -> list[str]:
         f"steps   {table['step']}{of_steps}{stage}, on {table['world_size']} rank(s)",
         f"tokens  {count(table['tokens'])}{of_tokens}",
     ]
+    if table["data_wait"] is not None:
+        lines.append(f"data    {table['data_wait']:.1%} of a step is waiting for data")
     if table["resumed_at"]:
         lines.append(f"resumed at step {', '.join(map(str, table['resumed_at']))}")
     if table["last_losses"]:
@@ -94,6 +97,12 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for line in (header, *rows)
     ]
+
+
+def _data_wait(metrics: Metrics) -> float | None:
+    """The share of the steps' time that went into waiting for data; None before the first step."""
+    time = sum(row.step_seconds for row in metrics.steps)
+    return sum(row.data_seconds for row in metrics.steps) / time if time > 0 else None
 
 
 def _heldout(metrics: Metrics) -> dict[str, Any]:

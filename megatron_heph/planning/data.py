@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from megatron_heph.data.loader import Cursors, Loader
-from megatron_heph.data.sources import source_weights
+from megatron_heph.data.loader import positions_of
+from megatron_heph.data.segments import Point, Segment
+from megatron_heph.data.sources import Sources
+from megatron_heph.data.timeline import parts
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.recipe.resolved import Resolved
+
+if TYPE_CHECKING:
+    from megatron_heph.checkpoint.store import TrainState
 
 EPOCHS = 4.0
 """Up to about here repeated data is nearly as good as fresh data (Muennighoff et al., arXiv 2305.16264)."""
@@ -21,15 +28,11 @@ class SourcePlan:
     name: str
     domain: str
     path: str
+    window: str                         # "stream" or "pack"
     tokens: int                         # in the source
-    epoch_tokens: int                   # in whole blocks, which is what one pass reads
-    taken: int                          # by the whole run
+    taken: int                          # positions of the whole run; where packed, with what fills windows up
     taken_by_stage: dict[str, int]
-
-    @property
-    def epochs(self) -> float:
-        """How often the run reads the source."""
-        return self.taken / self.epoch_tokens
+    epochs: float                       # how often the run reads the source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,42 +45,37 @@ class HeldoutPlan:
     measured: int                       # whole windows of the first stage's sequence, at most heldout_tokens
 
 
-def source_plans(resolved: Resolved, sources: Mapping[str, TokenizedSource]) -> tuple[SourcePlan, ...]:
-    """Every source of the recipe, also one that no stage reads."""
-    nodes = resolved.recipe.data.sources
-    taken = {
-        stage: {name: after[name] - before[name] for name in sources}
-        for stage, before, after in _cursors(resolved, sources)
-    }
+def source_plans(resolved: Resolved, sources: Sources, saved: TrainState | None = None) -> tuple[SourcePlan, ...]:
+    """Every source of the recipe, also one that no stage reads; `saved` is where the run stands, if it has begun."""
+    point, segments = (saved.point, saved.segments) if saved else (Point(), ())
+    taken = _taken_before(segments, point)
+    epochs = dict(saved.epochs) if saved else {}
+    for part in parts(resolved, sources, point, segments[-1] if segments else None):
+        before, after = part.loader.positions(part.first), part.loader.positions(part.stop)
+        taken.setdefault(part.stage.name, Counter()).update({name: after[name] - before[name] for name in after})
+        epochs.update(part.loader.epochs(part.stop))
     return tuple(
         SourcePlan(
             name=name,
-            domain=nodes[name].domain,
-            path=nodes[name].path,
+            domain=source.node.domain,
+            path=source.node.path,
+            window=source.node.window,
             tokens=source.total_tokens,
-            epoch_tokens=(source.total_tokens - 1) // resolved.block * resolved.block,
             taken=sum(counts[name] for counts in taken.values()),
             taken_by_stage={stage: counts[name] for stage, counts in taken.items()},
+            epochs=epochs.get(name, 0.0),
         )
         for name, source in sources.items()
     )
 
 
-def _cursors(resolved: Resolved, sources: Mapping[str, TokenizedSource]) -> Iterator[tuple[str, Cursors, Cursors]]:
-    """(stage, the cursors at its beginning and at its end), in order."""
-    cursors: Cursors = {}
-    for stage in resolved.recipe.stage:
-        loader = Loader(
-            sources,
-            source_weights(resolved, stage, dict(sources)).tolist(),
-            sequence=stage.sequence,
-            samples_per_step=resolved.samples(stage),
-            block=resolved.block,
-            seed=resolved.recipe.seed,
-            begin=cursors,
-        )
-        cursors = loader.cursors(resolved.steps(stage))
-        yield stage.name, loader.cursors(0), cursors
+def _taken_before(segments: tuple[Segment, ...], point: Point) -> dict[str, Counter[str]]:
+    """What past segments read, by stage: from the table alone."""
+    taken: dict[str, Counter[str]] = {}
+    ends = [segment.step for segment in segments[1:]] + [point.step]
+    for segment, end in zip(segments, ends, strict=False):
+        taken.setdefault(segment.stage, Counter()).update(positions_of(segment, end - segment.step))
+    return taken
 
 
 def heldout_plans(resolved: Resolved, heldout: Mapping[str, TokenizedSource]) -> tuple[HeldoutPlan, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from megatron_heph.data.records import as_recorded
 from megatron_heph.data.sources import open_heldout, open_training
 from megatron_heph.planning.compute import Flops, Speed
 from megatron_heph.planning.data import HeldoutPlan, SourcePlan, data_warnings, heldout_plans, source_plans
@@ -19,6 +20,7 @@ from megatron_heph.planning.run import (
     crossings,
     recorded_speed,
     run_plan,
+    settled,
 )
 from megatron_heph.planning.stages import StagePlan, rate_at, stage_plans
 from megatron_heph.recipe.resolved import GridSize, Resolved
@@ -96,7 +98,9 @@ def make_plan(resolved: Resolved, tokens_per_second: float | None = None, sample
     `samples` is how many learning rates are given over the run.  Raises InputError and RefusedError as
     `open_training` does.
     """
+    resolved, saved = settled(resolved)
     training, held = open_training(resolved), open_heldout(resolved)
+    known = as_recorded(training, saved.sources)[0] if saved else training
     given = Speed(tokens_per_second=tokens_per_second, source="as given") if tokens_per_second else None
     recipe, base = resolved.recipe, resolved.base
     plan = Plan(
@@ -112,13 +116,13 @@ def make_plan(resolved: Resolved, tokens_per_second: float | None = None, sample
         device=resolved.device,
         precision=recipe.precision.format,
         stages=stage_plans(resolved),
-        sources=source_plans(resolved, training),
+        sources=source_plans(resolved, known, saved),
         heldout=heldout_plans(resolved, held),
         heldout_measurements=1 + crossings(resolved, recipe.observe.heldout_every, last=True) if held else 0,
         memory=tuple(process_memory(resolved, rank) for rank in range(resolved.grid.pipeline)),
         machine_memory=None if resolved.device == "cuda" else machine_memory(),
         speed=given or recorded_speed(resolved),
-        run=run_plan(resolved),
+        run=run_plan(resolved, training),
         checkpoints=checkpoint_plan(resolved),
         learning_rates=tuple(_sampled_rates(resolved, samples)),
     )

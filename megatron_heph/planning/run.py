@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from megatron_heph.data.sources import Sources
 from megatron_heph.errors import InputError
 from megatron_heph.formats.toml_tree import read_toml
 from megatron_heph.observe.metrics import FILE_NAME, read_metrics
 from megatron_heph.planning.activations import ELEMENT
 from megatron_heph.planning.compute import Speed, measured_speed
 from megatron_heph.recipe.resolved import Resolved
+
+if TYPE_CHECKING:
+    from megatron_heph.checkpoint.store import TrainState
 
 State = Literal["new", "begun", "resumable", "finished", "refused"]
 
@@ -45,24 +49,33 @@ class CheckpointPlan:
         return self.bytes * min(self.written, self.kept + 1)
 
 
-def run_plan(resolved: Resolved) -> RunPlan:
+def settled(resolved: Resolved) -> tuple[Resolved, TrainState | None]:
+    """The recipe as the run that is there has settled it, and where that stands; InputError if it cannot be read."""
+    if not resolved.run.is_dir():
+        return resolved, None
+    from megatron_heph.train.run_folder import RunFolder
+
+    folder = RunFolder(resolved.run)
+    return folder.settle(resolved), folder.newest()
+
+
+def run_plan(resolved: Resolved, sources: Sources) -> RunPlan:
     """Looks at the run folder as `heph train` would, and changes nothing."""
     if not resolved.run.is_dir():
         return RunPlan(folder=resolved.run, state="new")
-    from megatron_heph.train.run_folder import RunFolder
+    from megatron_heph.train.run_folder import RunFolder, is_finished
 
     folder = RunFolder(resolved.run)
     if not folder.exists:
         return RunPlan(folder=folder.path, state="new")
-    steps = folder.checkpoints.steps()
     try:
         folder.check_same(resolved)
-        saved = folder.checkpoints.read_state(steps[-1]) if steps else None
+        saved = folder.newest()
+        finished = saved is not None and is_finished(resolved, sources, saved)
     except InputError as error:
         return RunPlan(folder=folder.path, state="refused", detail=str(error))
     if saved is None:
         return RunPlan(folder=folder.path, state="begun")
-    finished = resolved.total_steps in steps
     return RunPlan(
         folder=folder.path, state="finished" if finished else "resumable", step=saved.step, tokens=saved.tokens
     )

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
-from megatron_heph.data.loader import Samples, heldout_windows
+from megatron_heph.data.loader import heldout_windows
 from megatron_heph.data.sources import check_window
 from megatron_heph.engine.step import Engine, LossSums
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.observe.rows import DomainLoss
-from megatron_heph.train.batches import micro_batches
+from megatron_heph.train.batches import join, micro_batches, rows
 
 
 class HeldOut:
@@ -28,9 +26,9 @@ class HeldOut:
         self._micro_batch = micro_batch
         for domain, windows in zip(self.domains, self._windows, strict=True):
             check_window(domain, sources[domain], sequence, limit)
-            if not windows.carries_loss_BL.any():
+            if not windows.loss_BL.any():
                 raise InputError(
-                    f"None of the first {windows.carries_loss_BL.size} held-out tokens of {domain} "
+                    f"None of the first {windows.loss_BL.size} held-out tokens of {domain} "
                     f"({sources[domain].prefix}) carries loss, so there is nothing to measure: hold out text with "
                     f"trained segments, raise observe.heldout_tokens, or remove data.heldout.{domain}."
                 )
@@ -45,21 +43,8 @@ class HeldOut:
 
     def _sums(self, engine: Engine) -> LossSums:
         size = engine.grid.size
-        everything = _join(self._windows)
-        mine = slice(engine.grid.data_rank, None, size.data)
-        samples = Samples(
-            tokens_BL=everything.tokens_BL[mine],
-            carries_loss_BL=everything.carries_loss_BL[mine],
-            sources_B=everything.sources_B[mine],
-        )
-        per_rank = math.ceil(len(everything.tokens_BL) / (self._micro_batch * size.data))
+        everything = join(self._windows)
+        mine = rows(everything, slice(engine.grid.data_rank, None, size.data))
+        per_rank = math.ceil(len(everything.sources_B) / (self._micro_batch * size.data))
         whole = size.pipeline * math.ceil(per_rank / size.pipeline)  # interleaving wants multiples
-        return engine.measure(micro_batches(samples, self._micro_batch, at_least=whole), len(self.domains))
-
-
-def _join(parts: list[Samples]) -> Samples:
-    return Samples(
-        tokens_BL=np.concatenate([part.tokens_BL for part in parts]),
-        carries_loss_BL=np.concatenate([part.carries_loss_BL for part in parts]),
-        sources_B=np.concatenate([part.sources_B for part in parts]),
-    )
+        return engine.measure(micro_batches(mine, self._micro_batch, at_least=whole), len(self.domains))

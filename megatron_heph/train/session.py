@@ -55,6 +55,12 @@ def check_caps(resolved: Resolved, sources: Sources, saved: TrainState | None) -
             pass
 
 
+def rate(resolved: Resolved, stage: Stage, done: int) -> float:
+    """The learning rate of the step that follows `done` tokens of a stage: the schedule's in the step's middle."""
+    peak = stage.lr if stage.lr is not None else resolved.recipe.optim.lr
+    return learning_rate(done + 0.5 * stage.batch, resolved.tokens(stage), peak, stage.schedule)
+
+
 @dataclass(slots=True)
 class Session:
     """One process's view of a run that is going on."""
@@ -144,7 +150,7 @@ class Session:
         stage, step = part.stage, self.point.step + 1
         done = self.point.stage_tokens if self.point.stage == stage.name else 0
         peak = stage.lr if stage.lr is not None else self.resolved.recipe.optim.lr
-        lr = learning_rate(done + 0.5 * stage.batch, self.resolved.tokens(stage), peak, stage.schedule)
+        lr = rate(self.resolved, stage, done)
         sums, norm = self.engine.train_step(batches, lr)
         if not math.isfinite(norm) or not math.isfinite(sums.mean):
             raise RefusedError(

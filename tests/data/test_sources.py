@@ -9,7 +9,7 @@ import pytest
 from support import tiny
 from support.recipes import resolved
 
-from megatron_heph.data.sources import open_heldout, open_training, source_weights
+from megatron_heph.data.sources import open_heldout, open_training, shares
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 
@@ -25,26 +25,29 @@ def test_a_domain_is_shared_by_tokens(tiny_data: dict[str, Any], tmp_path: Path)
     tiny.write_pair(tmp_path / "more", [np.arange(200)])
     table = copy.deepcopy(tiny_data)
     table["sources"]["agent2"] = {"path": str(tmp_path / "more"), "domain": "agent"}
-    here = resolved(table)
-    sources = open_training(here)
-    weights = dict(zip(sources, source_weights(here, here.recipe.stage[0], sources), strict=True))
+    sources = open_training(resolved(table))
+    weights = shares({"agent": 2.0, "code": 1.0, "text": 1.0}, sources)
     assert weights["agent"] + weights["agent2"] == pytest.approx(0.5)
     assert weights["agent"] / weights["agent2"] == pytest.approx(sources["agent"].total_tokens / 200)
     assert weights["code"] == pytest.approx(0.25) and sum(weights.values()) == pytest.approx(1)
+    assert shares({"agent": 2.0, "code": 0.0}, {name: sources[name] for name in ("agent", "code")}) == {"agent": 1.0}
+    assert shares({"agent": 1.0}, {"code": sources["code"]}) == {}
 
 
-def test_a_domain_without_weight(tiny_data: dict[str, Any]) -> None:
-    here = resolved(tiny_data, "stage.broad.mixture={agent = 2, code = 0}")
-    sources = open_training(here)
-    assert source_weights(here, here.recipe.stage[0], sources).tolist() == [1, 0, 0]
-
-
-def test_a_source_shorter_than_a_block(tiny_data: dict[str, Any], tmp_path: Path) -> None:
-    tiny.write_pair(tmp_path / "short", [np.arange(tiny.SEQUENCE)])
-    with pytest.raises(InputError, match=r"The source code \(.*short\) has 32 tokens, but one block .* has 32 "):
+def test_the_least_source(tiny_data: dict[str, Any], tmp_path: Path) -> None:
+    tiny.write_pair(tmp_path / "short", [np.arange(1)])
+    with pytest.raises(InputError, match=r"The source code \(.*short\) has 1 tokens.*data\.sources\.code"):
         open_training(resolved(tiny_data, f"data.sources.code.path={tmp_path / 'short'}"))
-    tiny.write_pair(tmp_path / "enough", [np.arange(tiny.SEQUENCE + 1)])
+    tiny.write_pair(tmp_path / "enough", [np.arange(2)])
     assert open_training(resolved(tiny_data, f"data.sources.code.path={tmp_path / 'enough'}"))
+
+
+def test_what_is_read_document_by_document(tiny_data: dict[str, Any]) -> None:
+    keys = {"agent": ("stream", "auto"), "code": ("pack", "auto"), "text": ("stream", "document")}
+    overrides = [f"data.sources.{name}.{key}={value}" for name, pair in keys.items()
+                 for key, value in zip(("window", "attention"), pair, strict=True)]  # fmt: skip
+    sources = open_training(resolved(tiny_data, *overrides))
+    assert {name: source.apart for name, source in sources.items()} == {"agent": False, "code": True, "text": True}
 
 
 def test_heldout_sets_fill_a_window(tiny_data: dict[str, Any], tmp_path: Path) -> None:

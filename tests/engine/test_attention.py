@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from megatron_heph.engine.attention import CoreAttention, zigzag
+from megatron_heph.engine.attention import CoreAttention
+from megatron_heph.engine.context import zigzag
 from megatron_heph.engine.core import TransformerConfig
 
 

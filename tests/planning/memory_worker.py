@@ -43,11 +43,11 @@ class Saved:
 def step(engine: Any, stage: Any, vocab: int, count: int) -> None:
     import torch
 
-    from megatron_heph.engine.step import MicroBatch
+    from megatron_heph.engine.micro_batch import MicroBatch
 
     size = (stage.micro_batch, stage.sequence)
     batch = MicroBatch(
-        tokens_BL=torch.randint(0, vocab, size), labels_BL=torch.randint(0, vocab, size), weights_BL=torch.ones(size),
+        tokens_BL=torch.randint(0, vocab, size), labels_BL=torch.randint(0, vocab, size), loss_BL=torch.ones(size, dtype=torch.bool),
         sources_B=torch.zeros(stage.micro_batch, dtype=torch.int64),
     )  # fmt: skip
     engine.train_step([batch] * count, 1e-3)

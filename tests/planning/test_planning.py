@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from support import tiny
 
-from megatron_heph.data.loader import Loader
-from megatron_heph.data.sources import open_training, source_weights
+from megatron_heph.data.segments import Point
+from megatron_heph.data.sources import open_training
+from megatron_heph.data.timeline import parts
 from megatron_heph.errors import InputError
 from megatron_heph.planning.plan import Plan, make_plan, to_table
 from megatron_heph.planning.run import crossings
@@ -41,19 +42,14 @@ def test_taken_tokens_are_those_that_the_loader_gives(tiny_data: dict[str, Any],
     here = resolved(tiny_data, tmp_path / "run", **copy.deepcopy(SCHEDULE))
     sources = open_training(here)
     names, taken = list(sources), Counter(dict.fromkeys(sources, 0))
-    for stage in here.recipe.stage:
-        loader = Loader(
-            sources, source_weights(here, stage, sources).tolist(), sequence=stage.sequence,
-            samples_per_step=here.samples(stage), block=here.block, seed=7, begin=dict(taken),
-        )  # fmt: skip
-        for step in range(here.steps(stage)):
-            for source in loader.step(step, 0, 1).sources_B:
-                taken[names[source]] += stage.sequence
+    for part in parts(here, sources, Point()):
+        for step in range(part.first, part.stop):
+            for source in part.loader.batch(step).sources_B:
+                taken[names[source]] += part.stage.sequence
     assert {source.name: source.taken for source in plan.sources} == dict(taken)
     assert sum(taken.values()) == plan.tokens == 2 * 20 * 256
     agent = next(source for source in plan.sources if source.name == "agent")
-    assert agent.tokens == sources["agent"].total_tokens
-    assert agent.epoch_tokens == (agent.tokens - 1) // 64 * 64 and agent.epochs == agent.taken / agent.epoch_tokens
+    assert agent.tokens == sources["agent"].total_tokens and agent.epochs == agent.taken / (agent.tokens - 1)
     assert sum(agent.taken_by_stage.values()) == agent.taken and agent.taken_by_stage["seed"] == 5120
 
 

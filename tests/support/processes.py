@@ -21,15 +21,18 @@ def environment(megatron: Path | None = None, **more: str) -> dict[str, str]:
     return {**clean, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
 
 
-def run_grid(jobs: list[dict[str, Any]], world: int, scratch: Path, megatron: Path | None = None) -> None:
-    """Runs recipes (plain tables) one after another on a grid of `world` processes."""
+def run_grid(
+    jobs: list[dict[str, Any]], world: int, scratch: Path, megatron: Path | None = None,
+    worker: str = "support.grid_worker",
+) -> None:
+    """Runs jobs (for this worker: recipes as plain tables) one after another on a grid of `world` processes."""
     listing = scratch / f"jobs-{world}-{len(list(scratch.glob('jobs-*')))}.json"
     listing.write_text(json.dumps(jobs))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     shared = environment(megatron, WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-    command = [sys.executable, "-m", "support.grid_worker", str(listing)]
+    command = [sys.executable, "-m", worker, str(listing)]
     outputs = [scratch / f"{listing.stem}-rank-{rank}.log" for rank in range(world)]
     workers = []
     for rank, output in enumerate(outputs):

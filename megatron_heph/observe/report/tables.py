@@ -81,8 +81,8 @@ def ledger(run: Metrics) -> list[SourceLedger]:
     total = sum(read.values())
     lines = []
     for source, tokens in read.items():
-        info = run.start.sources.get(source)
-        epoch = info.tokens if info and info.tokens else None
+        infos = [start.sources[source] for start in run.starts if source in start.sources]
+        epoch = infos[-1].tokens if infos and infos[-1].tokens else None
         lines.append(
             SourceLedger(
                 source=source,

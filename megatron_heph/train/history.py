@@ -1,0 +1,118 @@
+"""What a run read at any step: computed from its table of segments, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from megatron_heph.checkpoint.store import TrainState
+from megatron_heph.data.loader import Loader
+from megatron_heph.data.records import as_recorded, reopen
+from megatron_heph.data.segments import Point, segment_at
+from megatron_heph.data.sources import Sources, TrainingSource, open_training
+from megatron_heph.data.timeline import Part, parts
+from megatron_heph.errors import InputError
+from megatron_heph.recipe.resolved import Machine, Resolved
+from megatron_heph.recipe.tree import Parallel, Source, Stage
+from megatron_heph.train.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentPart:
+    """A run of positions of a sample that are one document's, or a part of it."""
+
+    sample: int                         # of the step, from 0
+    source: str
+    shard: str                          # name of the pair that the document lies in
+    document: int                       # of that shard, from 0
+    tokens: int                         # of the whole document
+    first: int                          # token of the document that the part begins at
+    column: int                         # position of the sample that it begins at
+    count: int                          # positions
+    start: int                          # position in the source's stream
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A run's past, and what its recipe makes of the rest."""
+
+    folder: RunFolder
+    resolved: Resolved
+    sources: Sources                    # also those that the run has dropped
+    saved: TrainState | None
+
+    @classmethod
+    def open(cls, folder: RunFolder) -> History:
+        """Reads a run folder, for one process on any machine; InputError if it is none, or a source is gone."""
+        resolved = folder.resolved(Machine(cores=1, gpus=0))
+        alone = replace(resolved.recipe, parallel=Parallel(data=1))
+        resolved = replace(resolved, recipe=alone, grid=type(resolved.grid)())
+        saved = folder.newest()
+        sources = open_training(resolved)
+        if saved is not None:
+            sources, _ = as_recorded(sources, saved.sources)
+            for name, tokens in reopen(saved.sources, saved.sources.keys() - sources.keys()).items():
+                kept = saved.sources[name]
+                node = Source(path=kept.path, domain=kept.domain, window=kept.window)
+                sources[name] = TrainingSource(name, tokens, node)
+        return cls(folder, resolved, dict(sorted(sources.items())), saved)
+
+    def loader_at(self, step: int) -> tuple[Loader, int, Stage]:
+        """The loader of step `step` (from 1), the step's number in its segment (from 0), and its stage.
+
+        Raises InputError for a step that the run does not have.
+        """
+        number = step - 1
+        if self.saved is not None and 0 <= number < self.saved.step:
+            segment = segment_at(self.saved.segments, number)
+            stages = [stage for stage in self.resolved.recipe.stage if stage.name == segment.stage]
+            stage = replace(
+                (stages or list(self.resolved.recipe.stage))[0], name=segment.stage, sequence=segment.sequence,
+                batch=type(self.resolved.recipe.stage[0].batch)(segment.batch), micro_batch=1,
+            )  # fmt: skip
+            return Loader(segment, self.sources, self.resolved), number - segment.step, stage
+        point = end = self.saved.point if self.saved else Point()
+        for part in self._ahead(point) if number >= end.step else ():
+            if number < end.step + part.stop - part.first:
+                return part.loader, part.first + number - end.step, part.stage
+            end = part.after(end, part.stop - part.first)
+        raise InputError(f"--step is {step}; the run {self.folder.path} has the steps 1 to {end.step}.")
+
+    def stage_tokens(self, step: int) -> int:
+        """Positions that its stage had read before step `step` (from 1) of the past, or of what lies ahead."""
+        segments, number = self.saved.segments if self.saved else (), step - 1
+        _, inside, stage = self.loader_at(step)
+        done = 0
+        for segment, following in zip(segments, [*segments[1:], None], strict=False):
+            if segment.stage == stage.name and segment.step < number:
+                end = min(number, following.step) if following else number
+                done += (end - segment.step) * segment.batch
+        return done if segments else inside * stage.batch
+
+    def _ahead(self, point: Point) -> Iterator[Part]:
+        live = {name: self.sources[name] for name in sorted(self.resolved.recipe.data.sources)}
+        return parts(self.resolved, live, point, self.saved.segments[-1] if self.saved else None)
+
+    def documents(self, step: int) -> list[DocumentPart]:
+        """The documents of a step (from 1), sample by sample, in the order of their positions."""
+        loader, number, _ = self.loader_at(step)
+        pieces, owners = loader.pieces(number)
+        names = list(self.sources)
+        return [
+            part
+            for row, column, _, start, count in pieces.tolist()
+            for part in _split(self.sources[names[owners[row]]], row, column, start, count)
+        ]
+
+
+def _split(source: TrainingSource, sample: int, column: int, start: int, count: int) -> Iterator[DocumentPart]:
+    """The documents of a piece of a sample."""
+    done = 0
+    while done < count:
+        shard, document, begin, length = source.tokens.find_document(start + done)
+        inside = min(begin + length, start + count) - (start + done)
+        yield DocumentPart(
+            sample=sample, source=source.name, shard=source.tokens.shards[shard].name, document=document,
+            tokens=length, first=start + done - begin, column=column + done, count=inside, start=start + done,
+        )  # fmt: skip
+        done += inside
