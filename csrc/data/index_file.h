@@ -12,22 +12,37 @@
 
 namespace heph {
 
+// What an id is stored as: a number in the header.  Megatron writes 4 and 8; it knows floats too, which are no ids.
+struct TokenType {
+    static constexpr int uint8 = 1, int8 = 2, int16 = 3, int32 = 4, int64 = 5, uint16 = 8;
+
+    // Bytes of an id; 0 for a code that is no type of ids.
+    static std::size_t size(int code);
+    // As numpy writes it, also of the floats (6 and 7); "unknown" for other codes.
+    static const char* name(int code);
+};
+
 struct IndexHeader {
     static constexpr std::size_t bytes = 34;
 
-    std::size_t item_size = 0;    // of a token: 2 (uint16) or 4 (int32)
+    int code = 0;                 // of a TokenType
     std::uint64_t sequences = 0;
     std::uint64_t entries = 0;    // document indices
 
+    std::size_t item_size() const { return TokenType::size(code); }
     std::uint64_t lengths_at() const { return bytes; }
     std::uint64_t pointers_at() const { return lengths_at() + 4 * sequences; }
     std::uint64_t entries_at() const { return pointers_at() + 8 * sequences; }
     std::uint64_t file_bytes() const { return entries_at() + 8 * entries; }
 };
 
-// Reads the header.  Throws std::invalid_argument that names the file if it is no index, or does not have the
-// size that its header says.
+// Reads the header.  Throws std::invalid_argument that names the file if it is no index of ids, or does not have
+// the size that its header says.
 IndexHeader read_index_header(const SourceFile& file);
+
+// Bytes of the `.bin` that an index says, by where its last sequence ends.  Throws std::invalid_argument if that is no
+// whole number of tokens, or if the document indices do not run from 0 to the number of sequences.
+std::uint64_t read_bin_bytes(const SourceFile& file, const IndexHeader& header);
 
 // Collects small writes: arrays of the index are computed on the way out.
 class IndexStream {

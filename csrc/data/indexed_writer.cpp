@@ -125,7 +125,7 @@ void IndexedWriter::flush() {
 
 void IndexedWriter::write_index(PartialFile& file) const {
     IndexStream out(file);
-    out.put_header({item_size_, lengths_.size(), lengths_.size() + 1});
+    out.put_header({item_size_ == 2 ? TokenType::uint16 : TokenType::int32, lengths_.size(), lengths_.size() + 1});
     for (const std::int32_t length : lengths_) out.put(length);
     std::int64_t pointer = 0;
     for (const std::int32_t length : lengths_) {

@@ -7,4 +7,5 @@ PYBIND11_MODULE(_native, module) {
     heph::bind::bind_jsonl(module);
     heph::bind::bind_bpe(module);
     heph::bind::bind_order(module);  // SourceOrder, of which other orders are made
+    heph::bind::bind_reader(module);
 }

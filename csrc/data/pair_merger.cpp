@@ -33,33 +33,15 @@ void each_value(const SourceFile& file, std::uint64_t offset, std::uint64_t coun
     }
 }
 
-std::int64_t last_value(const SourceFile& file, std::uint64_t array_end) {
-    std::int64_t value = 0;
-    file.read(array_end - sizeof(value), &value, sizeof(value));
-    return value;
-}
-
 Pair open_pair(const std::string& prefix) {
     Pair pair{prefix + ".bin", prefix + ".idx", {}, 0};
     const SourceFile index(pair.idx);
     pair.header = read_index_header(index);
     pair.bin_bytes = SourceFile(pair.bin).size();
-    const IndexHeader& header = pair.header;
-    std::uint64_t expected = 0;
-    if (header.sequences > 0) {
-        std::int32_t length = 0;
-        index.read(header.pointers_at() - sizeof(length), &length, sizeof(length));
-        expected = static_cast<std::uint64_t>(last_value(index, header.entries_at())) +
-                   static_cast<std::uint64_t>(length) * header.item_size;
-    }
+    const std::uint64_t expected = read_bin_bytes(index, pair.header);
     if (pair.bin_bytes != expected) {
         throw std::invalid_argument(pair.bin + " has " + std::to_string(pair.bin_bytes) + " bytes, and " + pair.idx +
                                     " says " + std::to_string(expected));
-    }
-    if (header.entries == 0 ||
-        static_cast<std::uint64_t>(last_value(index, header.file_bytes())) != header.sequences) {
-        throw std::invalid_argument(pair.idx + ": the last document index is not the sequence count " +
-                                    std::to_string(header.sequences));
     }
     return pair;
 }
@@ -70,9 +52,9 @@ std::vector<Pair> open_pairs(const std::vector<std::string>& prefixes) {
     for (const std::string& prefix : prefixes) {
         pairs.push_back(open_pair(prefix));
         const Pair &first = pairs.front(), &pair = pairs.back();
-        if (pair.header.item_size != first.header.item_size) {
-            throw std::invalid_argument(first.idx + " has tokens of " + std::to_string(first.header.item_size) +
-                                        " bytes, and " + pair.idx + " of " + std::to_string(pair.header.item_size) +
+        if (pair.header.code != first.header.code) {
+            throw std::invalid_argument(first.idx + " holds " + TokenType::name(first.header.code) + ", and " + pair.idx +
+                                        " holds " + TokenType::name(pair.header.code) +
                                         ": they were made with different vocabularies");
         }
     }
@@ -93,7 +75,7 @@ void merge_bins(const std::vector<Pair>& pairs, PartialFile& bin, const OnCopied
 // The three arrays come one after the other, so that each index is opened three times and none is held.
 void merge_indices(const std::vector<Pair>& pairs, PartialFile& index) {
     IndexHeader total;
-    total.item_size = pairs.front().header.item_size;
+    total.code = pairs.front().header.code;
     total.entries = 1;
     for (const Pair& pair : pairs) {
         total.sequences += pair.header.sequences;
