@@ -39,13 +39,13 @@ void check_samples(std::int64_t first, std::int64_t count, std::int64_t stride) 
 class EpochPermutation {
 public:
     EpochPermutation(std::uint64_t size, const Key& key, std::uint64_t epoch)
-        : permutation_(size), key_(epoch_key(to_key(key), epoch)) {}
+        : permutation_(size), keys_(round_keys(to_key(key), epoch)) {}
 
     Array<std::int64_t> forward(const Array<std::int64_t>& positions) const {
-        return apply(positions, [this](std::uint64_t value) { return permutation_.forward(value, key_); });
+        return apply(positions, [this](std::uint64_t value) { return permutation_.forward(value, keys_); });
     }
     Array<std::int64_t> inverse(const Array<std::int64_t>& values) const {
-        return apply(values, [this](std::uint64_t value) { return permutation_.inverse(value, key_); });
+        return apply(values, [this](std::uint64_t value) { return permutation_.inverse(value, keys_); });
     }
     std::uint64_t size() const { return permutation_.size(); }
 
@@ -68,7 +68,7 @@ private:
     }
 
     Permutation permutation_;
-    std::uint64_t key_;
+    RoundKeys keys_;
 };
 
 Mixture make_mixture(std::int64_t sources, const Array<std::uint64_t>& fractions, const Array<std::int64_t>& children,

@@ -8,8 +8,6 @@ namespace heph {
 
 namespace {
 
-constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15u;  // SplitMix64's increment
-
 std::uint64_t multiply_high(std::uint64_t a, std::uint64_t b) {
     return static_cast<std::uint64_t>((static_cast<unsigned __int128>(a) * b) >> 64);
 }
@@ -33,16 +31,9 @@ std::uint64_t ceil_sqrt(std::uint64_t value) {
     return root;
 }
 
-// Output number `round` of the generator that starts at `key`.
-std::uint64_t round_key(std::uint64_t key, int round) {
-    return mix64(key + (static_cast<std::uint64_t>(round) + 1) * kGolden);
-}
-
 }  // namespace
 
-std::uint64_t epoch_key(OrderKey key, std::uint64_t epoch) {
-    return key.first + mix64(key.second + epoch * kGolden);
-}
+RoundKeys round_keys(OrderKey key, std::uint64_t epoch) { return {key.first + mix64(key.second + epoch)}; }
 
 Permutation::Permutation(std::uint64_t size) : size_(size), rounds_(size < kSmall ? kSmallRounds : kRounds) {
     if (size == 0 || size > kMaxSize) {
@@ -64,24 +55,24 @@ Permutation::Pair Permutation::split(std::uint64_t value) const {
     return {x, y};
 }
 
-std::uint64_t Permutation::forward(std::uint64_t position, std::uint64_t key) const {
+std::uint64_t Permutation::forward(std::uint64_t position, const RoundKeys& keys) const {
     do {
         auto [x, y] = split(position);
         for (int round = 0; round < rounds_; round += 2) {
-            x = add(x, draw(y, round_key(key, round), a_), a_);
-            y = add(y, draw(x, round_key(key, round + 1), b_), b_);
+            x = add(x, draw(y, keys[round], a_), a_);
+            y = add(y, draw(x, keys[round + 1], b_), b_);
         }
         position = y * a_ + x;
     } while (position >= size_);
     return position;
 }
 
-std::uint64_t Permutation::inverse(std::uint64_t value, std::uint64_t key) const {
+std::uint64_t Permutation::inverse(std::uint64_t value, const RoundKeys& keys) const {
     do {
         auto [x, y] = split(value);
         for (int round = rounds_; round > 0; round -= 2) {
-            y = subtract(y, draw(x, round_key(key, round - 1), b_), b_);
-            x = subtract(x, draw(y, round_key(key, round - 2), a_), a_);
+            y = subtract(y, draw(x, keys[round - 1], b_), b_);
+            x = subtract(x, draw(y, keys[round - 2], a_), a_);
         }
         value = y * a_ + x;
     } while (value >= size_);

@@ -25,21 +25,21 @@ StreamOrder::StreamOrder(std::int64_t tokens, std::int64_t block, OrderKey key, 
 }
 
 // What stands at position `within` of an epoch, to the end of its block.
-StreamOrder::Run StreamOrder::run_at(std::uint64_t within, std::uint64_t key) const {
+StreamOrder::Run StreamOrder::run_at(std::uint64_t within, const RoundKeys& keys) const {
     const std::uint64_t slot = within / block_;
     const std::uint64_t offset = within - slot * block_;
     if (slot == blocks_) return {within, epoch_ - within};  // the tail stands where it is
-    return {permutation_->forward(slot, key) * block_ + offset, block_ - offset};
+    return {permutation_->forward(slot, keys) * block_ + offset, block_ - offset};
 }
 
 void StreamOrder::pieces(std::uint64_t number, std::vector<Piece>& out) const {
     const std::uint64_t position = begin_ + number * length_;
     std::uint64_t epoch = position / epoch_;
     std::uint64_t within = position - epoch * epoch_;
-    std::uint64_t key = epoch_key(key_, epoch);
+    RoundKeys keys = round_keys(key_, epoch);
     const std::size_t first = out.size();
     for (std::uint64_t column = 0; column < length_;) {
-        const Run run = run_at(within, key);
+        const Run run = run_at(within, keys);
         const std::uint64_t count = std::min(run.count, length_ - column);
         const auto start = static_cast<std::int64_t>(run.start);
         const auto taken = static_cast<std::int64_t>(count);
@@ -52,7 +52,7 @@ void StreamOrder::pieces(std::uint64_t number, std::vector<Piece>& out) const {
         within += count;
         if (within == epoch_) {
             within = 0;
-            key = epoch_key(key_, ++epoch);
+            keys = round_keys(key_, ++epoch);
         }
     }
 }

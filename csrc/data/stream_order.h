@@ -28,7 +28,7 @@ private:
     struct Run {
         std::uint64_t start, count;
     };
-    Run run_at(std::uint64_t within, std::uint64_t key) const;
+    Run run_at(std::uint64_t within, const RoundKeys& keys) const;
 
     std::uint64_t epoch_, block_, begin_, length_;
     std::uint64_t blocks_;  // whole ones

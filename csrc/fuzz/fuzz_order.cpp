@@ -20,12 +20,12 @@ std::uint64_t magnitude(fuzz::Random& random, std::uint64_t limit) {
 
 void check_permutation(fuzz::Random& random) {
     const heph::Permutation permutation(magnitude(random, heph::Permutation::kMaxSize));
-    const std::uint64_t key = heph::epoch_key({random.next(), random.next()}, random.next());
+    const heph::RoundKeys keys = heph::round_keys({random.next(), random.next()}, random.next());
     for (int i = 0; i < 20; ++i) {
         const std::uint64_t position = random.next() % permutation.size();
-        const std::uint64_t value = permutation.forward(position, key);
+        const std::uint64_t value = permutation.forward(position, keys);
         FUZZ_CHECK(value < permutation.size());
-        FUZZ_CHECK(permutation.inverse(value, key) == position);
+        FUZZ_CHECK(permutation.inverse(value, keys) == position);
     }
 }
 

@@ -75,6 +75,24 @@ class Loader:
         """How often each source has been read since the run began, after `steps` steps."""
         return {name: order.epochs(count) for name, order, count in self._after(steps)}
 
+    def steps_of(self, name: str, start: int, count: int, steps: int) -> set[int]:
+        """Those of the first `steps` steps that read one of the positions [start, start + count) of a source."""
+        if name not in self._orders:
+            return set()
+        source, samples = self._index[name], steps * self.segment.samples
+        taken = int(self._mixture.counts(samples)[source])
+        numbers = self._orders[name].find(start, count, taken)
+        return {self._sample(source, number, samples) // self.segment.samples for number in numbers}
+
+    def _sample(self, source: int, number: int, samples: int) -> int:
+        """Which of the first `samples` samples is sample `number` of a source."""
+        least, most = 0, samples        # the first has too few samples of the source before its end, the last enough
+        while most - least > 1:
+            middle = (least + most) // 2
+            enough = int(self._mixture.counts(middle)[source]) > number
+            least, most = (least, middle) if enough else (middle, most)
+        return least
+
     def steps_within_caps(self, wanted: int) -> tuple[int, tuple[str, ...]]:
         """The most steps, up to `wanted`, that keep every source within its cap; and the sources that allow no more."""
         capped = [name for name, cap in self._caps.items() if cap is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from megatron_heph import _native
@@ -25,17 +26,42 @@ class SourceOrder(Protocol):
         """How often the source has been read since the run began, after so many samples."""
 
 
+    def find(self, start: int, count: int, samples: int) -> set[int]:
+        """Those of the first `samples` samples that read one of the positions [start, start + count) of the source."""
+
+
 class _Stream:
     def __init__(self, source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> None:
         key = source_key(resolved.recipe.seed, source.name)
         self.native = _native.StreamOrder(source.total_tokens, resolved.block, key, begin.cursor, sequence)
         self._begin, self._sequence, self._epoch = begin.cursor, sequence, source.total_tokens - 1
+        self._block, self._key = resolved.block, key
 
     def place(self, samples: int) -> Place:
         return Place(self._begin + samples * self._sequence)
 
     def epochs(self, samples: int) -> float:
         return self.place(samples).cursor / self._epoch
+
+
+    def find(self, start: int, count: int, samples: int) -> set[int]:
+        end, found = self._begin + samples * self._sequence, set()
+        for epoch in range(self._begin // self._epoch, -(-end // self._epoch)):
+            for first, length in self._cursors(start, min(start + count, self._epoch), epoch):
+                least, most = max(first, self._begin), min(first + length, end) - 1
+                found |= set(range((least - self._begin) // self._sequence, (most - self._begin) // self._sequence + 1))
+        return found
+
+    def _cursors(self, start: int, stop: int, epoch: int) -> Iterator[tuple[int, int]]:
+        """(cursor, number) of the positions [start, stop) in an epoch, by the inverse of its permutation."""
+        blocks = self._epoch // self._block
+        permutation = _native.Permutation(blocks, self._key, epoch) if blocks else None
+        while start < stop:
+            block, offset = divmod(start, self._block)
+            inside = min(stop, (block + 1) * self._block) - start
+            turn = int(permutation.inverse(block)) if permutation and block < blocks else block  # the rest comes last
+            yield epoch * self._epoch + turn * self._block + offset, inside
+            start += inside
 
 
 def open_order(source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> SourceOrder:

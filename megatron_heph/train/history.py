@@ -11,7 +11,7 @@ from megatron_heph.data.records import as_recorded, reopen
 from megatron_heph.data.segments import Point, segment_at
 from megatron_heph.data.sources import Sources, TrainingSource, open_training
 from megatron_heph.data.timeline import Part, parts
-from megatron_heph.errors import InputError
+from megatron_heph.errors import InputError, nearest
 from megatron_heph.recipe.resolved import Machine, Resolved
 from megatron_heph.recipe.tree import Parallel, Source, Stage
 from megatron_heph.train.run_folder import RunFolder
@@ -24,7 +24,7 @@ class DocumentPart:
     sample: int                         # of the step, from 0
     source: str
     shard: str                          # name of the pair that the document lies in
-    document: int                       # of that shard, from 0
+    document: int                       # of the source, from 0
     tokens: int                         # of the whole document
     first: int                          # token of the document that the part begins at
     column: int                         # position of the sample that it begins at
@@ -78,6 +78,34 @@ class History:
             end = part.after(end, part.stop - part.first)
         raise InputError(f"--step is {step}; the run {self.folder.path} has the steps 1 to {end.step}.")
 
+    def steps_of(self, source: str, document: int) -> list[int]:
+        """The steps (from 1), done or to come, that read document `document` of a source, counted from 0.
+
+        Raises InputError for a source or a document that is not there.
+        """
+        if source not in self.sources:
+            raise InputError(f"The run reads no source {source!r}: {nearest(source, self.sources)}")
+        tokens = self.sources[source].tokens
+        if not 0 <= document < tokens.total_documents:
+            raise InputError(f"{source} has the documents 0 to {tokens.total_documents - 1}, and not {document}.")
+        _, _, start, length = tokens.document(document)
+        return sorted(
+            1 + segment_step + step
+            for segment_step, loader, first, stop in self._loaders()
+            for step in loader.steps_of(source, start, length, stop)
+            if step >= first
+        )
+
+    def _loaders(self) -> Iterator[tuple[int, Loader, int, int]]:
+        """(the run's steps before it, loader, first step in it, stop) of every segment, past and to come."""
+        point = self.saved.point if self.saved else Point()
+        segments = self.saved.segments if self.saved else ()
+        ends = [segment.step for segment in segments[1:]] + [point.step]
+        for segment, end in zip(segments, ends, strict=False):
+            yield segment.step, Loader(segment, self.sources, self.resolved), 0, end - segment.step
+        for part in self._ahead(point):
+            yield part.segment.step, part.loader, part.first, part.stop
+
     def stage_tokens(self, step: int) -> int:
         """Positions that its stage had read before step `step` (from 1) of the past, or of what lies ahead."""
         segments, number = self.saved.segments if self.saved else (), step - 1
@@ -109,10 +137,11 @@ def _split(source: TrainingSource, sample: int, column: int, start: int, count: 
     """The documents of a piece of a sample."""
     done = 0
     while done < count:
-        shard, document, begin, length = source.tokens.find_document(start + done)
+        shard, number, begin, length = source.tokens.document_at(start + done)
         inside = min(begin + length, start + count) - (start + done)
         yield DocumentPart(
-            sample=sample, source=source.name, shard=source.tokens.shards[shard].name, document=document,
+            sample=sample, source=source.name, shard=source.tokens.shards[shard].prefix.name,
+            document=number + sum(other.documents for other in source.tokens.shards[:shard]),
             tokens=length, first=start + done - begin, column=column + done, count=inside, start=start + done,
         )  # fmt: skip
         done += inside

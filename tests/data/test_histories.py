@@ -114,7 +114,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sources, Resolved]
 def document_positions(sources: Sources, name: str) -> list[int]:
     """All positions of a source that have their document's next token as label."""
     found = []
-    for start, length in sources[name].tokens.reader.documents(0, SIZES[name]).tolist():
+    for start, length in sources[name].tokens.documents().tolist():
         found += range(start, start + length - 1)
     return sorted(found)
 
@@ -142,3 +142,25 @@ def test_a_history_of_changes_packs_every_token_once_an_epoch(packed: tuple[Sour
             assert sorted(positions[begin : begin + len(epoch)]) == epoch
         rest = positions[len(positions) // len(epoch) * len(epoch) :]
         assert len(set(rest)) == len(rest)
+
+
+@pytest.mark.parametrize("kind", ["streams", "packed"])
+@pytest.mark.parametrize("seed", range(10))
+def test_the_steps_of_a_document_are_found(kind: str, seed: int, request: pytest.FixtureRequest) -> None:
+    sources, resolved = request.getfixturevalue(kind)
+    rng, names, steps = np.random.default_rng(seed), list(sources), 25
+    apart = tuple(names) if kind == "packed" else ()
+    first = Loader(random_segment(rng, 0, {}, apart), sources, resolved)
+    second = Loader(random_segment(rng, 3, first.places(3), apart), sources, resolved)
+    for loader in (first, second):
+        read: dict[tuple[str, int], set[int]] = {}
+        for step in range(steps):
+            pieces, owners = loader.pieces(step)
+            for row, _, _, start, count in pieces.tolist():
+                for position in range(start, start + count):
+                    read.setdefault((names[owners[row]], position), set()).add(step)
+        for name in names:
+            documents = sources[name].tokens.documents().tolist()
+            for start, length in rng.permutation(documents)[:8].tolist():
+                expected = set().union(*(read.get((name, at), set()) for at in range(start, start + length)))
+                assert loader.steps_of(name, start, length, steps) == expected

@@ -87,8 +87,8 @@ def test_the_order_is_pinned() -> None:
     key = source_key(1234, "api")
     assert key == (11747297478077616896, 757567182625009913)
     assert Permutation(10, key, 0).forward(np.arange(10)).tolist() == [2, 4, 8, 1, 3, 7, 9, 5, 0, 6]
-    assert Permutation(5000, key, 3).forward(np.arange(5)).tolist() == [2602, 180, 728, 4399, 2917]
-    assert Permutation(1 << 40, key, 9).forward([0, 1, 1 << 39]).tolist() == [530960609257, 1066186084554, 696992461960]
+    assert Permutation(5000, key, 3).forward(np.arange(5)).tolist() == [1080, 3331, 4625, 3305, 1473]
+    assert Permutation(1 << 40, key, 9).forward([0, 1, 1 << 39]).tolist() == [3592443304, 1027111746102, 624705556059]
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 10, 17, 64])

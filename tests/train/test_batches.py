@@ -7,46 +7,101 @@ import pytest
 import torch
 from support import tiny
 
-from megatron_heph.data.loader import Samples
+from megatron_heph.data.batch import Batch
+from megatron_heph.engine.micro_batch import MicroBatch
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.mask import MaskWriter
-from megatron_heph.train.batches import micro_batches
+from megatron_heph.train.batches import join, micro_batches, rows
 from megatron_heph.train.heldout import HeldOut
 
 
-def samples(count: int, length: int = 5) -> Samples:
+LENGTH = 5
+
+
+def samples(count: int, *, documents: bool = False, dtype: type = np.uint16) -> Batch:
     rng = np.random.default_rng(count)
-    return Samples(
-        tokens_BL=rng.integers(100, size=(count, length + 1)),
-        carries_loss_BL=rng.random((count, length)) < 0.7,
+    tokens = rng.integers(100, size=(count, LENGTH + 1)).astype(dtype)
+    edges = set(range(0, (count + 1) * LENGTH, LENGTH))
+    if documents:
+        edges |= {int(edge) for edge in rng.integers(count * LENGTH, size=count)} | {count * LENGTH - 1}
+    return Batch(
+        tokens_BL=tokens[:, :-1],
+        labels_BL=tokens[:, 1:],
+        loss_BL=rng.random((count, LENGTH)) < 0.7,
         sources_B=rng.integers(3, size=count),
+        cu_seqlens=np.array(sorted(edges), np.int32),
     )
 
 
+def starts(cu_seqlens: np.ndarray) -> np.ndarray:
+    """Of every position, whether a segment begins there."""
+    found = np.zeros(cu_seqlens[-1], np.bool_)
+    found[cu_seqlens[:-1]] = True
+    return found.reshape(-1, LENGTH)
+
+
+def starts_of(batch: MicroBatch) -> np.ndarray:
+    whole = np.arange(0, batch.tokens_BL.numel() + 1, LENGTH, dtype=np.int32)
+    return starts(whole if batch.cu_seqlens is None else batch.cu_seqlens.numpy())
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 @pytest.mark.parametrize(("count", "size"), [(8, 2), (6, 6), (3, 1), (7, 3), (1, 4)])
-def test_samples_are_cut_in_order(count: int, size: int) -> None:
-    given = samples(count)
+def test_samples_are_cut_in_order(count: int, size: int, dtype: type) -> None:
+    given = samples(count, documents=True, dtype=dtype)
     batches = micro_batches(given, size)
     assert len(batches) == -(-count // size)
-    assert all(batch.tokens_BL.shape == (size, 5) for batch in batches)
-    assert (torch.cat([b.tokens_BL for b in batches])[:count].numpy() == given.tokens_BL[:, :-1]).all()
-    assert (torch.cat([b.labels_BL for b in batches])[:count].numpy() == given.tokens_BL[:, 1:]).all()
-    weights = torch.cat([b.weights_BL for b in batches])
-    assert (weights[:count].numpy() == given.carries_loss_BL).all() and weights.dtype == torch.float32
-    assert (torch.cat([b.sources_B for b in batches])[:count].numpy() == given.sources_B).all()
-    assert weights[count:].sum() == 0, "what fills up carries no loss"
+    assert all(batch.tokens_BL.shape == (size, LENGTH) for batch in batches)
+    for name in ("tokens_BL", "labels_BL", "loss_BL", "sources_B"):
+        cut = np.concatenate([getattr(batch, name).numpy() for batch in batches])
+        assert (cut[:count] == getattr(given, name)).all() and cut.dtype == getattr(given, name).dtype, name
+    assert not np.concatenate([batch.loss_BL.numpy() for batch in batches])[count:].any(), "fillers carry no loss"
+
+
+@pytest.mark.parametrize(("count", "size"), [(8, 2), (6, 6), (3, 1), (7, 3), (1, 4)])
+def test_segments_are_cut_with_their_samples(count: int, size: int) -> None:
+    given = samples(count, documents=True)
+    batches = micro_batches(given, size)
+    found = np.concatenate([starts_of(batch) for batch in batches])
+    assert (found[:count] == starts(given.cu_seqlens)).all()
+    assert (found[count:].sum(1) == 1).all(), "what fills up is one segment"
+    for batch in batches:
+        assert batch.cu_seqlens is None or (batch.cu_seqlens.dtype is torch.int32 and not batch.cu_seqlens.is_cuda)
+
+
+def test_whole_samples_need_no_segments() -> None:
+    """The fast path: attention over the window needs no list."""
+    assert all(batch.cu_seqlens is None for batch in micro_batches(samples(7), 3))
+    mixed = micro_batches(join([samples(2), samples(2, documents=True)]), 2)
+    assert [batch.cu_seqlens is None for batch in mixed] == [True, False]
+
+
+@pytest.mark.parametrize("which", [slice(None), slice(1, None, 3), slice(2, 5), slice(7, None, 8), slice(0, 0)])
+def test_rows_keep_their_segments(which: slice) -> None:
+    given = samples(7, documents=True)
+    some = rows(given, which)
+    assert (some.tokens_BL == given.tokens_BL[which]).all() and (some.sources_B == given.sources_B[which]).all()
+    assert some.cu_seqlens.dtype == np.int32 and some.cu_seqlens[-1] == some.tokens_BL.size
+    assert (starts(some.cu_seqlens) == starts(given.cu_seqlens)[which]).all()
+
+
+def test_joined_batches_keep_their_segments() -> None:
+    parts = [samples(3, documents=True), samples(0), samples(2), samples(4, documents=True, dtype=np.int32)]
+    whole = join(parts)
+    assert (starts(whole.cu_seqlens) == np.concatenate([starts(part.cu_seqlens) for part in parts])).all()
+    assert whole.tokens_BL.dtype == np.int32, "narrow, but wide enough for both"
 
 
 def test_every_rank_brings_equally_many() -> None:
     batches = micro_batches(samples(3), 2, at_least=4)
-    assert len(batches) == 4 and all(batch.tokens_BL.shape == (2, 5) for batch in batches)
-    assert sum(float(batch.weights_BL.sum()) for batch in batches) == samples(3).carries_loss_BL.sum()
+    assert len(batches) == 4 and all(batch.tokens_BL.shape == (2, LENGTH) for batch in batches)
+    assert sum(int(batch.loss_BL.sum()) for batch in batches) == samples(3).loss_BL.sum()
 
 
 def test_a_rank_without_samples_takes_part() -> None:
     (batch,) = micro_batches(samples(0), 2, at_least=1)
-    assert batch.tokens_BL.shape == (2, 5) and not batch.weights_BL.any()
+    assert batch.tokens_BL.shape == (2, LENGTH) and not batch.loss_BL.any()
 
 
 def test_a_heldout_set_that_measures_nothing(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_every_step_names_its_documents(run: Path) -> None:
             source = history.sources[part.source].tokens
             assert part.first + part.count <= part.tokens
             begin = part.start - part.first
-            assert source.find_document(part.start)[2:] == (begin, part.tokens)
+            assert source.document_at(part.start)[2:] == (begin, part.tokens)
         seen += [(part.source, position) for part in parts for position in range(part.start, part.start + part.count)]
     assert len(seen) == len(set(seen)), "within an epoch nothing is read twice, whatever changed"
     with pytest.raises(InputError, match=r"--step is 9; the run .* has the steps 1 to 8"):
