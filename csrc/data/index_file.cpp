@@ -116,7 +116,7 @@ std::uint64_t read_bin_bytes(const SourceFile& file, const IndexHeader& header) 
     const auto length = read_value<std::int32_t>(file, header.pointers_at() - 4);
     const auto pointer = read_value<std::int64_t>(file, header.entries_at() - 8);
     const auto size = static_cast<std::int64_t>(header.item_size());
-    if (length < 0 || pointer < 0 || pointer > INT64_MAX / 2 || pointer % size != 0) {
+    if (length < 0 || pointer < 0 || pointer > INT64_MAX / 2) {
         fail("the last sequence is at byte " + std::to_string(pointer) + " and has " + std::to_string(length) +
              " tokens of " + std::to_string(size) + " bytes, which cannot be");
     }

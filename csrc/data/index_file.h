@@ -40,8 +40,8 @@ struct IndexHeader {
 // the size that its header says.
 IndexHeader read_index_header(const SourceFile& file);
 
-// Bytes of the `.bin` that an index says, by where its last sequence ends.  Throws std::invalid_argument if that is no
-// whole number of tokens, or if the document indices do not run from 0 to the number of sequences.
+// Bytes of the `.bin` that an index says, by where its last sequence ends.  Throws std::invalid_argument if that cannot
+// be, or if the document indices do not run from 0 to the number of sequences.
 std::uint64_t read_bin_bytes(const SourceFile& file, const IndexHeader& header);
 
 // Collects small writes: arrays of the index are computed on the way out.

@@ -9,9 +9,8 @@ import xxhash
 from data_tools.tokenize.plan import Piece, ShardPlan
 from data_tools.tokenize.reading import raw_bytes
 from megatron_heph.errors import InputError
-from megatron_heph.formats.indexed import IndexedShard
 from megatron_heph.formats.manifest import ShardInfo
-from megatron_heph.formats.mask import mask_path
+from megatron_heph.formats.shard import read_shard
 
 
 def looks_finished(plan: ShardPlan, info: ShardInfo, folder: Path) -> bool:
@@ -20,11 +19,10 @@ def looks_finished(plan: ShardPlan, info: ShardInfo, folder: Path) -> bool:
     if pieces != [(piece.begin, piece.end, piece.file_bytes) for piece in info.inputs]:
         return False
     try:
-        shard = IndexedShard(folder / plan.name, deep=False)
+        shard = read_shard(folder / plan.name)
     except InputError:
         return False
-    has_mask = mask_path(shard.prefix).is_file()
-    return len(shard.tokens) == info.tokens and has_mask == bool(info.mask_xxh3)
+    return shard.tokens == info.tokens and shard.has_mask == bool(info.mask_xxh3)
 
 
 def is_older(plan: ShardPlan, folder: Path) -> bool:

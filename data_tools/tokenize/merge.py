@@ -12,9 +12,10 @@ from data_tools.tokenize.quarantine import quarantine_path
 from data_tools.tokenize.shards import file_checksum
 from megatron_heph._native import merge_pairs
 from megatron_heph.errors import InputError
+from megatron_heph.formats.check_pair import check_index
 from megatron_heph.formats.manifest import Manifest, ShardInfo, total
 from megatron_heph.formats.mask import MaskWriter, mask_path, read_mask
-from megatron_heph.formats.shard import IndexedShard
+from megatron_heph.formats.shard import Shard, read_shard
 
 _SPANS_AT_ONCE = 1 << 20
 
@@ -27,14 +28,6 @@ class MergeTotals:
     tokens: int
     masked_tokens: int      # tokens without loss; 0 where there is no .mask
     bin_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    prefix: Path
-    documents: int
-    tokens: int
-    dtype: np.dtype
 
 
 def merge_shards(
@@ -91,15 +84,15 @@ def _check_names(prefixes: Sequence[Path], target: Path) -> None:
         raise InputError(f"There is a shard {target} already: give the result another prefix, or remove that one.")
 
 
-def _open(prefix: Path) -> _Source:
-    shard = IndexedShard(prefix)
-    tokens = len(shard.tokens)
-    if mask_path(prefix).is_file():
-        read_mask(mask_path(prefix), tokens)
-    return _Source(prefix, len(shard), tokens, shard.dtype)
+def _open(prefix: Path) -> Shard:
+    shard = read_shard(prefix)
+    check_index(shard)
+    if shard.has_mask:
+        read_mask(mask_path(prefix), shard.tokens)
+    return shard
 
 
-def _check_same_dtype(first: _Source, other: _Source) -> None:
+def _check_same_dtype(first: Shard, other: Shard) -> None:
     if first.dtype != other.dtype:
         raise InputError(
             f"{first.prefix}.idx holds {first.dtype.name}, and {other.prefix}.idx holds {other.dtype.name}: "
@@ -108,7 +101,7 @@ def _check_same_dtype(first: _Source, other: _Source) -> None:
         )
 
 
-def _merge_masks(sources: Sequence[_Source], target: Path) -> int:
+def _merge_masks(sources: Sequence[Shard], target: Path) -> int:
     start = 0
     with MaskWriter(target) as mask:
         for source in sources:

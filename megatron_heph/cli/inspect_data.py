@@ -1,4 +1,4 @@
-"""`heph inspect data`: what a tokenized source holds, and a document of it read back."""
+"""`heph inspect data`: what a tokenized source holds, whether its files are whole, and a document read back."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ EXAMPLE = "heph inspect data data/api --document 0 --tokenizer bases/smollm2-135
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `heph inspect data`."""
-    parser.add_argument("prefix", type=Path, metavar="PREFIX", help="a tokenized source, or a Megatron pair")
+    parser.add_argument(
+        "prefix", type=Path, metavar="PREFIX", help="a tokenized source, a Megatron pair, or a quoted pattern of pairs"
+    )
     parser.add_argument("--document", type=int, metavar="N", help="show this document, counted from 0")
     parser.add_argument("--tokenizer", type=Path, metavar="T", help="decode the document with it")
+    parser.add_argument(
+        "--verify", action="store_true", help="read every byte: indices, masks, ids, checksums; exit code 2 for a fault"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table of a source, or one document."""
+    """Prints the table of a source, one document, or what is wrong with its files."""
     from megatron_heph.formats.indexed import TokenizedSource
 
+    if args.verify:
+        return _verify(args.prefix, args.json)
     source = TokenizedSource.open(args.prefix)
     row = _overview(source) if args.document is None else _document(source, args.document, args.tokenizer)
     if args.json:
@@ -38,18 +45,39 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(prefix: Path, as_json: bool) -> int:
+    from megatron_heph.cli.byte_progress import ByteProgress
+    from megatron_heph.formats.verify import verify_source
+
+    with ByteProgress() as progress:
+        report = verify_source(prefix, progress.show)
+    faults = [{"shard": name, "fault": fault} for name, fault in report.faults]
+    if as_json:
+        whole = {"prefix": str(prefix), "shards": report.shards, "bytes": report.bytes, "faults": faults}
+        print(json.dumps(whole, ensure_ascii=False))
+    else:
+        for row in faults:
+            print(f"{row['shard']}: {row['fault']}")
+        good = f"{report.shards - len(faults):,} of {report.shards:,} shards are whole"
+        print(f"{prefix}: {good}, {report.bytes:,} bytes read; {report.compared}")
+    return InputError.exit_code if faults else 0
+
+
 def _overview(source: TokenizedSource) -> dict[str, Any]:
+    from megatron_heph.formats.mask import mask_path, read_mask
+    from megatron_heph.formats.shard import longest_sequence
+
     manifest = source.manifest
     shards = [
         {
             "name": shard.prefix.name,
             "dtype": shard.dtype.name,
-            "documents": len(shard),
-            "tokens": len(shard.tokens),
-            "without_loss": int(spans[:, 1].sum()) if spans is not None else 0,
-            "longest": int(shard.lengths.max(initial=0)),
+            "documents": shard.documents,
+            "tokens": shard.tokens,
+            "without_loss": int(read_mask(mask_path(shard.prefix), shard.tokens)[:, 1].sum()) if shard.has_mask else 0,
+            "longest": longest_sequence(shard),
         }
-        for shard, spans in zip(source.shards, source.masks, strict=True)
+        for shard in source.shards
     ]
     row: dict[str, Any] = {"prefix": str(source.prefix), "tokens": source.total_tokens, "shards": shards}
     if manifest is not None:
@@ -87,18 +115,13 @@ def _cell(value: Any) -> str:
 
 
 def _document(source: TokenizedSource, number: int, tokenizer: Path | None) -> dict[str, Any]:
-    total = sum(len(shard) for shard in source.shards)
-    if not 0 <= number < total:
-        raise InputError(f"--document is {number}; {source.prefix} has the documents 0 to {total - 1}.")
-    start, local = 0, number
-    for shard in source.shards:
-        if local < len(shard):
-            break
-        start, local = start + len(shard.tokens), local - len(shard)
-    first, stop = shard.document_span(local)
-    ids = source.read(start + first, stop - first)
-    loss = source.read_loss_mask(start + first, stop - first)
-    row = {"document": number, "shard": shard.prefix.name, "position": start + first, "tokens": len(ids)}
+    if not 0 <= number < source.total_documents:
+        raise InputError(
+            f"--document is {number}; {source.prefix} has the documents 0 to {source.total_documents - 1}."
+        )
+    shard, _, start, length = source.document(number)
+    ids, loss = source.read(start, length), source.read_loss_mask(start, length)
+    row = {"document": number, "shard": source.shards[shard].prefix.name, "position": start, "tokens": length}
     row |= {"with_loss": int(loss.sum()), "ids": ids.tolist()}
     return row | ({"text": _decode(source, ids.tolist(), tokenizer)} if tokenizer else {})
 

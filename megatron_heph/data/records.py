@@ -30,7 +30,7 @@ def identity(source: TokenizedSource, shards: int | None = None) -> str:
     """
     digest = hashlib.sha256()
     checksums = [shard.bin_xxh3 for shard in source.manifest.shards] if source.manifest else [""] * len(source.shards)
-    for shard, checksum in list(zip(source.shards, checksums, strict=False))[:shards]:  # a beginning has fewer shards
+    for shard, checksum in list(zip(source.shards, checksums, strict=True))[:shards]:
         digest.update(f"{shard.dtype.name} {shard.tokens} {shard.documents} {checksum}\n".encode())
     return digest.hexdigest()
 
@@ -80,7 +80,8 @@ def _beginning(source: TokenizedSource, kept: SourceRecord) -> TokenizedSource |
     for count, shard in enumerate(source.shards, 1):
         tokens += shard.tokens
         if tokens == kept.tokens and identity(source, count) == kept.identity:
-            return TokenizedSource(source.prefix, source.shards[:count], source.manifest)
+            manifest = source.manifest and replace(source.manifest, shards=source.manifest.shards[:count])
+            return TokenizedSource(source.prefix, source.shards[:count], manifest)
     return None
 
 

@@ -82,39 +82,49 @@ def _next(
     resolved: Resolved, sources: Sources, stage: Stage, point: Point, wanted: int, last: Segment | None
 ) -> Part | None:
     """The part from `point` on, of at most `wanted` steps; None where a cap stops the stage here."""
-    part = None
-    if last is not None and last.stage == stage.name:
-        asked, _ = _segment(resolved, sources, stage, replace(point, step=last.step, places=last.begin))
-        if asked is not None and replace(asked, megatron=last.megatron) == last:
-            part = _part(resolved, sources, stage, last, point.step - last.step, wanted)
+    part = _going_on(resolved, sources, stage, point, wanted, last) if last is not None else None
     if part is None or part.stop == part.first:
-        segment, capped = _segment(resolved, sources, stage, point)
+        loader, capped = _segment(resolved, sources, stage, point)
         stopped = [name for name in capped if sources[name].node.at_cap == "stop"]
         if stopped and _done(point, stage):
             return None
-        if segment is None or stopped:
+        if loader is None or stopped:
             raise InputError(_nothing_left(stage, point, capped, wanted))
-        part = _part(resolved, sources, stage, segment, 0, wanted)
+        part = _part(stage, loader, 0, wanted)
     for name in part.capped:
         if sources[name].node.at_cap == "refuse":
             raise InputError(_refusal(sources, name, stage, point.step + part.stop - part.first))
     return part
 
 
+def _going_on(
+    resolved: Resolved, sources: Sources, stage: Stage, point: Point, wanted: int, last: Segment
+) -> Part | None:
+    """The rest of the segment that the run stopped in, if the recipe still asks for it."""
+    if last.stage != stage.name:
+        return None
+    loader, _ = _segment(resolved, sources, stage, replace(point, step=last.step, places=last.begin))
+    if loader is None or replace(loader.segment, megatron=last.megatron) != last:
+        return None
+    if loader.segment != last:
+        loader = Loader(last, sources, resolved)
+    return _part(stage, loader, point.step - last.step, wanted)
+
+
 def _segment(
     resolved: Resolved, sources: Sources, stage: Stage, point: Point
-) -> tuple[Segment | None, tuple[str, ...]]:
-    """The segment that begins at `point`, with the sources that have no step left within their cap; None without any.
+) -> tuple[Loader | None, tuple[str, ...]]:
+    """The segment that begins at `point`, without the sources that have no step left within their cap, and those.
 
-    Those leave their share to others, whose caps may then be too near as well.
+    They leave their share to others, whose caps may then be too near as well.  None without any that is left.
     """
     live = dict(sources)
     while weights := shares(stage.mixture, live):
-        segment = _make(resolved, sources, stage, point, weights)
-        part = _part(resolved, sources, stage, segment, 0, 1)
-        if part.stop:
-            return segment, tuple(name for name in sources if name not in live)
-        live = {name: source for name, source in live.items() if name not in part.capped}
+        loader = Loader(_make(resolved, sources, stage, point, weights), sources, resolved)
+        steps, capped = loader.steps_within_caps(1)
+        if steps:
+            return loader, tuple(name for name in sources if name not in live)
+        live = {name: source for name, source in live.items() if name not in capped}
     return None, tuple(name for name in sources if name not in live)
 
 
@@ -135,12 +145,9 @@ def _make(
     )
 
 
-def _part(
-    resolved: Resolved, sources: Sources, stage: Stage, segment: Segment, first: int, wanted: int
-) -> Part:
-    loader = Loader(segment, sources, resolved)
+def _part(stage: Stage, loader: Loader, first: int, wanted: int) -> Part:
     stop, capped = loader.steps_within_caps(first + wanted)
-    return Part(stage, segment, loader, first, max(first, stop), capped)
+    return Part(stage, loader.segment, loader, first, max(first, stop), capped)
 
 
 def _nothing_left(stage: Stage, point: Point, capped: tuple[str, ...], wanted: int) -> str:

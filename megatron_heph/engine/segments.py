@@ -28,7 +28,7 @@ class Segments(PackedSeqParams):
     keys: list[int]
     """How many each piece has; the last of them are at the positions of its queries."""
     key_index: torch.Tensor | None
-    """The pieces' keys one after another: where each lies among the B * L keys of all ranks.  None: all, in order."""
+    """The pieces' keys one after another: where each lies among the B * L keys of all ranks; int32.  None: all."""
     positions_SB: torch.Tensor
     """Of this rank's positions, the place in their segment; int32."""
 
@@ -60,7 +60,7 @@ class Segments(PackedSeqParams):
         self.positions_SB = _positions(on_device, shape, context, context_rank)
         self.queries, keys = _pieces(cu, length, context, context_rank)
         self.keys = (keys[:, 1] - keys[:, 0]).tolist()
-        self.key_index = _ranges(keys).to(device, non_blocking=True) if context > 1 else None
+        self.key_index = _ranges(keys).int().to(device, non_blocking=True) if context > 1 else None
 
 
 def _positions(cu_seqlens: torch.Tensor, shape: tuple[int, int], context: int, rank: int) -> torch.Tensor:

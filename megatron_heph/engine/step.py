@@ -116,9 +116,7 @@ class Engine:
         self, sources: int, batches: Iterator[MicroBatch], model: Any, *_: object
     ) -> tuple[torch.Tensor, Callable[[torch.Tensor], _Loss]]:
         inputs = next(batches).inputs(self.grid)
-        output = model(
-            inputs.tokens_BS, None, None, labels=inputs.labels_BS, packed_seq_params=inputs.segments
-        )
+        output = model(inputs.tokens_BS, None, None, labels=inputs.labels_BS, packed_seq_params=inputs.segments)
         return output, partial(_loss, inputs, sources)
 
 

@@ -2,153 +2,136 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from megatron_heph.errors import InputError, nearest
-from megatron_heph.formats.manifest import Manifest, ShardInfo, manifest_path, read_manifest
-from megatron_heph.formats.mask import Spans, carries_loss, mask_path, read_mask
-from megatron_heph.formats.shard import IndexedShard, token_dtype
+from megatron_heph._native import TokenReader
+from megatron_heph.errors import InputError
+from megatron_heph.formats.find_shards import check_sizes, find_shards
+from megatron_heph.formats.manifest import Manifest
+from megatron_heph.formats.shard import Shard, input_error, token_dtype
 
-__all__ = ["IndexedShard", "TokenizedSource", "token_dtype"]
+__all__ = ["PlacedDocument", "Shard", "TokenizedSource", "token_dtype"]
+
+
+class PlacedDocument(NamedTuple):
+    """A document of a source: where it is stored, and where it is in the stream."""
+
+    shard: int
+    number: int       # within the shard
+    start: int        # in tokens of the stream
+    length: int
 
 
 class TokenizedSource:
-    """Shards `<prefix>-NNNNN.bin/.idx` in order with `<prefix>.manifest.json`, or one plain Megatron pair.
+    """Shards `<prefix>-NNNNN.bin/.idx` in order with `<prefix>.manifest.json`, or plain Megatron pairs.
 
     Attributes:
         prefix: what it was opened by.
-        shards: the IndexedShards in the order of the manifest.
-        manifest: None for a Megatron pair without one.
+        shards: the Shards in the order of the manifest, or of their names.
+        manifest: None for Megatron pairs without one.
         total_tokens: tokens in all shards.
     """
 
-    def __init__(self, prefix: Path, shards: tuple[IndexedShard, ...], manifest: Manifest | None) -> None:
+    def __init__(self, prefix: Path, shards: tuple[Shard, ...], manifest: Manifest | None) -> None:
         self.prefix, self.shards, self.manifest = prefix, shards, manifest
-        # edges[i] is the position of shard i's first token in the stream; the last edge is its length
-        self._edges = [0, *np.cumsum([len(shard.tokens) for shard in shards]).tolist()]
-        self.total_tokens: int = self._edges[-1]
+        self.total_tokens: int = sum(shard.tokens for shard in shards)
 
     @classmethod
-    def open(cls, prefix: Path | str, *, vocab_size: int | None = None, deep: bool = True) -> TokenizedSource:
-        """Opens and checks a source.
+    def open(cls, prefix: Path | str, *, vocab_size: int | None = None) -> TokenizedSource:
+        """Opens a source; a prefix without manifest may be a pattern, such as `data/pile_*_text_document`.
 
-        `vocab_size`, where it is known, is checked against the dtype of a pair without manifest; `deep` is
-        passed to IndexedShard.  Raises InputError if something is missing or does not fit together.
+        With a manifest the sizes of all files are compared with it, and no file is opened; without one the
+        headers are read.  Everything else is checked where it is read.  `vocab_size`, where it is known, is
+        checked against the dtype of pairs without manifest.  Raises InputError if something is missing or does
+        not fit together.
         """
         prefix = Path(prefix)
-        if manifest_path(prefix).is_file():
-            manifest = read_manifest(manifest_path(prefix))
-            if not manifest.shards:
-                raise InputError(f"{manifest_path(prefix)} names no shard: run `heph tokenize` again.")
-            shards = tuple(_open_shard(prefix.parent, info, manifest, deep) for info in manifest.shards)
-            return cls(prefix, shards, manifest)
-        if not any(prefix.with_name(prefix.name + suffix).is_file() for suffix in (".bin", ".idx")):
-            raise InputError(_missing(prefix))
-        shard = IndexedShard(prefix, deep=deep)
-        if vocab_size is not None and shard.dtype != token_dtype(vocab_size):
-            raise InputError(
-                f"{shard.idx_path} holds {shard.dtype.name}, and a vocabulary of {vocab_size} tokens is "
-                f"stored as {token_dtype(vocab_size).name}: it was made with another tokenizer. Run `heph "
-                f"tokenize` with this model's."
-            )
-        return cls(prefix, (shard,), None)
+        manifest, shards = find_shards(prefix)
+        if manifest is not None:
+            check_sizes(prefix, shards, manifest)
+        elif vocab_size is not None:
+            _check_dtype(shards, token_dtype(vocab_size), vocab_size)
+        return cls(prefix, shards, manifest)
+
+    @cached_property
+    def reader(self) -> TokenReader:
+        """What reads the files; they are opened when something of them is read."""
+        return TokenReader([shard.spec for shard in self.shards])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What the ids of all shards are stored as."""
+        return self.shards[0].dtype
+
+    @property
+    def total_documents(self) -> int:
+        """Documents in all shards, also the empty ones."""
+        return sum(shard.documents for shard in self.shards)
 
     def read(self, start: int, count: int) -> npt.NDArray[np.int64]:
         """The tokens [start, start + count) of the stream, across shards: int64 [count].
 
-        Raises IndexError if the range is not inside the stream.
+        Raises IndexError if the range is not inside the stream, InputError for files that are not what they were
+        when the source was opened.
         """
-        tokens = np.empty(count, np.int64)
-        for index, begin, stop, at in self._pieces(start, count):
-            tokens[at : at + stop - begin] = self.shards[index].tokens[begin:stop]
-        return tokens
+        self._check_range(start, count)
+        try:
+            return self.reader.read(start, count).astype(np.int64)
+        except (ValueError, OSError) as error:
+            raise input_error(error) from error
 
     def read_loss_mask(self, start: int, count: int) -> npt.NDArray[np.bool_]:
         """Which of the tokens [start, start + count) carry loss: bool [count]; without `.mask`, all do."""
-        loss = np.ones(count, np.bool_)
-        for index, begin, stop, at in self._pieces(start, count):
-            spans = self.masks[index]
-            if spans is not None:
-                loss[at : at + stop - begin] = carries_loss(spans, begin, stop - begin)
-        return loss
+        self._check_range(start, count)
+        try:
+            return self.reader.loss(start, count)
+        except (ValueError, OSError) as error:
+            raise input_error(error) from error
 
-    def document_at(self, position: int) -> tuple[int, int]:
-        """The (shard, document of that shard) that holds a position of the stream."""
-        index, begin, _, _ = self._pieces(position, 1)[0]
-        return index, self.shards[index].document_at(begin)
+    def documents(self, start: int = 0, count: int | None = None) -> npt.NDArray[np.int64]:
+        """(start, length) of the documents that begin in [start, start + count), int64 [documents, 2]; no empty ones.
 
-    @cached_property
-    def document_starts(self) -> npt.NDArray[np.int64]:
-        """The positions in the stream where documents begin: int64 [documents], 8 bytes each in memory."""
-        edges = self._edges[:-1]
-        pairs = zip(self.shards, edges, strict=True)
-        return np.concatenate([shard.document_starts() + edge for shard, edge in pairs])
+        Without `count`, to the end of the stream.
+        """
+        count = self.total_tokens - start if count is None else count
+        self._check_range(start, count)
+        try:
+            return self.reader.documents(start, count)
+        except (ValueError, OSError) as error:
+            raise input_error(error) from error
 
-    @cached_property
-    def masks(self) -> tuple[Spans | None, ...]:
-        """Per shard the spans without loss, uint64 [spans, 2]; None where the shard has no `.mask`."""
-        paths = [mask_path(shard.prefix) for shard in self.shards]
-        return tuple(
-            read_mask(path, len(shard.tokens)) if path.is_file() else None
-            for path, shard in zip(paths, self.shards, strict=True)
-        )
+    def document_at(self, position: int) -> PlacedDocument:
+        """The document that holds a position of the stream."""
+        self._check_range(position, 1)
+        try:
+            return PlacedDocument(*self.reader.document_at(position))
+        except (ValueError, OSError) as error:
+            raise input_error(error) from error
 
-    def _pieces(self, start: int, count: int) -> list[tuple[int, int, int, int]]:
-        """(shard, first token, stop token, place in the result) of each shard that the range touches."""
+    def document(self, number: int) -> PlacedDocument:
+        """A document by its number in the source, from 0; the empty ones are counted."""
+        if not 0 <= number < self.total_documents:
+            raise IndexError(f"document {number} of {self.prefix}, which has {self.total_documents}")
+        try:
+            return PlacedDocument(*self.reader.document(number))
+        except (ValueError, OSError) as error:
+            raise input_error(error) from error
+
+    def _check_range(self, start: int, count: int) -> None:
         if start < 0 or count < 0 or start + count > self.total_tokens:
-            raise IndexError(
-                f"tokens [{start}, {start + count}) of {self.prefix}, which has {self.total_tokens}"
-            )
-        pieces, done = [], 0
-        index = bisect_right(self._edges, start) - 1
-        while done < count:
-            begin = start + done - self._edges[index]
-            stop = min(begin + count - done, self._edges[index + 1] - self._edges[index])
-            if stop > begin:
-                pieces.append((index, begin, stop, done))
-            done, index = done + stop - begin, index + 1
-        return pieces
+            raise IndexError(f"tokens [{start}, {start + count}) of {self.prefix}, which has {self.total_tokens}")
 
 
-def _open_shard(folder: Path, info: ShardInfo, manifest: Manifest, deep: bool) -> IndexedShard:
-    shard = IndexedShard(folder / info.name, deep=deep)
-    if shard.dtype != np.dtype(manifest.dtype):
+def _check_dtype(shards: tuple[Shard, ...], right: np.dtype, vocab_size: int) -> None:
+    """Megatron derives the dtype from the vocabulary; ids that others store otherwise are checked as they are read."""
+    first = shards[0]
+    if first.dtype in (token_dtype(0), token_dtype(1 << 20)) and first.dtype != right:
         raise InputError(
-            f"{shard.idx_path} holds {shard.dtype.name}, and the manifest says {manifest.dtype} (a "
-            f"vocabulary of {manifest.tokenizer.vocab_size} tokens): the shard belongs to another source. "
-            f"Run `heph tokenize` again."
+            f"{first.idx_path} holds {first.dtype.name}, and a vocabulary of {vocab_size} tokens is stored as "
+            f"{right.name}: it was made with another tokenizer. Run `heph tokenize` with this model's."
         )
-    found, expected = (len(shard.tokens), len(shard)), (info.tokens, info.documents)
-    if found != expected:
-        raise InputError(
-            f"{shard.idx_path} has {found[0]} tokens in {found[1]} documents, and the manifest says "
-            f"{expected[0]} in {expected[1]}: the shard belongs to another source. Copy it again, or run "
-            f"`heph tokenize` again."
-        )
-    if info.mask_xxh3 and not mask_path(shard.prefix).is_file():
-        raise InputError(
-            f"There is no {mask_path(shard.prefix)}, and the manifest says that {info.masked_tokens} tokens "
-            f"of this shard carry no loss: copy it beside {shard.bin_path.name}, or run `heph tokenize` "
-            f"again."
-        )
-    return shard
-
-
-def _missing(prefix: Path) -> str:
-    if any(prefix.parent.glob(f"{prefix.name}-[0-9]*.bin*")):
-        return (
-            f"{prefix} has shards but no {manifest_path(prefix).name}: its tokenization did not finish, or "
-            f"the manifest was not copied. Run the same `heph tokenize` again (finished shards are kept), "
-            f"or copy the manifest."
-        )
-    names: set[str] = set()
-    if prefix.parent.is_dir():
-        for suffix in (".manifest.json", ".idx"):
-            names |= {path.name.removesuffix(suffix) for path in prefix.parent.glob(f"*{suffix}")}
-    hint = nearest(prefix.name, names)
-    return f"There is no tokenized source at {prefix} (a prefix, without .bin or .idx); {hint}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_heph.errors import InputError
+from megatron_heph.formats.plain_rows import build_plain
 from megatron_heph.formats.toml_tree import build
 
 FORMAT_VERSION = 2
@@ -171,7 +172,7 @@ def read_manifest(path: Path) -> Manifest:
             f"this version, under another -o, or remove {path.name.split('.')[0]}* there first."
         )
     try:
-        manifest = build(Manifest, row)
+        manifest = build_plain(Manifest, row) or build(Manifest, row)     # the second one names what is wrong
     except InputError as error:
         raise InputError(f"{path} is not a manifest of `heph tokenize`: {error}") from error
     if totals != manifest.totals():

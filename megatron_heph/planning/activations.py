@@ -6,7 +6,14 @@ are trained: RMSNorm, rotary positions, grouped queries, SwiGLU, no dropout, no 
 that stores its row sums in place of the scores.
 
 Letters: T tokens of a micro-batch on this process (micro_batch x sequence / context parallel size), S the whole
-sequence, c context parallel size, e bytes of an element, t tensor parallel size; the others as in `layout.py`.
+sequence, b samples of a micro-batch, c context parallel size, e bytes of an element, t tensor parallel size; the
+others as in `layout.py`.
+
+Where a source keeps documents apart, a micro-batch may hold several segments a sample, and attention goes from one to
+the next (`engine/attention.py`).  That keeps its output twice, and rotary tables for every sample.  Under context
+parallelism the keys of a rank are gathered once more and masked piece by piece; how many that are hangs on where
+documents end, and the most is counted: samples of one document each.  Micro-batches of whole windows come in such runs
+too; the larger of both is planned for.
 """
 
 from __future__ import annotations
@@ -41,10 +48,17 @@ class Activations:
         """How many tensor ranks share what sequence parallelism shares (Korthikanti et al., section 4.2.2)."""
         return self.resolved.grid.tensor if self.resolved.recipe.parallel.sequence else 1
 
+    @property
+    def _documents(self) -> bool:
+        """Whether a micro-batch may hold several segments a sample."""
+        sources = self.resolved.recipe.data.sources.values()
+        return any(s.attention == "document" or (s.attention == "auto" and s.window == "pack") for s in sources)
+
     def of(self, chunk: Chunk) -> int:
         """One pass through a chunk; the loss apart."""
         ids = 8 * self._tokens if chunk.embeds else 0
-        return chunk.layers * (2 * self.norm() + self.attention() + self.mlp()) + chunk.predicts * self.norm() + ids
+        layer = 2 * self.norm() + self.attention() + self.mlp()
+        return chunk.layers * layer + chunk.predicts * self.norm() + ids + self._key_index()
 
     def norm(self) -> int:
         """An RMSNorm, and its output, which the next matrix product reads again.
@@ -60,18 +74,43 @@ class Activations:
         """Q, K, V, the output (e a d / t each), the scores' row sums (4 a / t), and the rotary tables.
 
         K and V stand repeated for every query head; without groups V is still the slice of QKV that it
-        was made as, and all of QKV stays.  Context parallelism keeps K and V of the whole sequence, and
-        a mask of S / c x S elements in every layer.
+        was made as, and all of QKV stays (documents of several samples are laid end to end, which copies it).
+        Context parallelism keeps K and V of the whole sequence, and a mask of S / c x S elements in every layer.
         """
-        shape, grid, e = self.resolved.shape, self.resolved.grid, self._element
-        heads, c = shape.heads // grid.tensor, grid.context
-        row = e * heads * shape.head_dim
-        values = 3 * row if shape.heads == shape.kv_heads and c == 1 else c * row
-        per_token = 2 * row + c * row + values + _FP32 * heads
-        positions = self.stage.sequence // c
-        tables = 4 * e * positions * shape.head_dim  # cosine and sine, for queries and for keys
-        mask = e * positions * self.stage.sequence if c > 1 else 0
-        return self._tokens * per_token + tables + mask
+        return max(self._attention(apart) for apart in {False, self._documents})
+
+    def _attention(self, apart: bool) -> int:
+        shape, grid, samples = self.resolved.shape, self.resolved.grid, self.stage.micro_batch
+        heads = shape.heads // grid.tensor
+        row = self._element * heads * shape.head_dim
+        copied = grid.context > 1 or (apart and samples > 1)
+        keys = row * self._keys(apart)
+        values = 3 * row * self._tokens if shape.heads == shape.kv_heads and not copied else keys
+        outputs = 2 if apart else 1
+        rows = samples if apart else 1
+        tables = 4 * self._element * rows * self.stage.sequence // grid.context * shape.head_dim  # cosine, sine; Q, K
+        return self._tokens * ((1 + outputs) * row + _FP32 * heads) + keys + values + tables + self._masks(apart)
+
+    def _keys(self, apart: bool) -> int:
+        """Keys of a micro-batch that a rank reads: S a sample, S / 2c more where documents are apart.
+
+        Of the 2c chunks of a sequence a rank then takes, for each of its two, the keys up to that one.
+        """
+        c, whole = self.resolved.grid.context, self.stage.micro_batch * self.stage.sequence
+        return whole + whole // (2 * c) if apart and c > 1 else whole
+
+    def _key_index(self) -> int:
+        """Where the keys of documents lie among those gathered, int32: once for all layers."""
+        return 4 * self._keys(True) if self._documents and self.resolved.grid.context > 1 else 0
+
+    def _masks(self, apart: bool) -> int:
+        """One for all samples; or for every sample its rank's two chunks of queries by the keys up to them."""
+        c, length = self.resolved.grid.context, self.stage.sequence
+        if c == 1:
+            return 0
+        if apart:
+            return self._element * self.stage.micro_batch * (length // (2 * c)) ** 2 * (2 * c + 1)
+        return self._element * (length // c) * length
 
     def mlp(self) -> int:
         """SwiGLU of single operations, 5 e f / t: gate and up, silu(gate), a copy of up, and their product."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from megatron_heph.data.records import as_recorded
 from megatron_heph.data.sources import open_training
+from megatron_heph.observe.overview import aligned
 from megatron_heph.planning.data import EPOCHS, SourcePlan, source_plans
 from megatron_heph.planning.run import settled
-from megatron_heph.observe.overview import aligned
 from megatron_heph.recipe.resolve import load_recipe, resolve
 from megatron_heph.recipe.resolved import Machine, Resolved
 

@@ -13,8 +13,8 @@ from megatron_heph.engine.build import begin, build_engine
 from megatron_heph.engine.grid import start_grid
 from megatron_heph.engine.step import Engine
 from megatron_heph.errors import InputError
-from megatron_heph.observe.rows import Step
 from megatron_heph.observe.metrics import FILE_NAME, read_metrics
+from megatron_heph.observe.rows import Step
 from megatron_heph.recipe.resolved import GridSize
 from megatron_heph.train.batches import micro_batches, rows
 from megatron_heph.train.history import DocumentPart, History

@@ -14,10 +14,10 @@ from support.processes import ROOT
 
 FUZZ = ROOT / "csrc" / "fuzz"
 OUT = ROOT / "build" / "sanitize"
-ROUNDS = {"fuzz_json": 30000, "fuzz_order": 5000, "fuzz_writer": 300, "fuzz_threads": 30}
+ROUNDS = {"fuzz_json": 30000, "fuzz_order": 5000, "fuzz_pack": 400, "fuzz_writer": 300, "fuzz_threads": 30}
 PROGRAMS = sorted(path.stem for path in FUZZ.glob("fuzz_*.cpp"))
 CASES = [("address", name) for name in PROGRAMS if name != "fuzz_threads"]
-CASES += [("thread", name) for name in PROGRAMS if name == "fuzz_threads" or name.startswith("fuzz_bpe")]
+CASES += [("thread", name) for name in PROGRAMS if name == "fuzz_threads" or name.startswith(("fuzz_bpe", "fuzz_pack"))]
 
 
 @functools.cache

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,7 +131,7 @@ def test_a_history_of_changes_packs_every_token_once_an_epoch(packed: tuple[Sour
         for number in range(steps):
             pieces, owners = loader.pieces(number)
             for row, column, _, start, count in pieces.tolist():
-                assert 0 <= column and column + count <= segment.sequence
+                assert column >= 0 and column + count <= segment.sequence
                 seen[names[owners[row]]] += range(start, start + count)
         places |= loader.places(steps)
         step += steps

@@ -64,7 +64,7 @@ def read_crosswise(tmp_path, tokens):
     from megatron.core.datasets.indexed_dataset import IndexedDataset
 
     mine, reference = IndexedDataset(str(tmp_path / "mine_text_document")), TokenizedSource.open(tmp_path / "theirs")
-    assert len(mine) == len(TEXTS) == len(reference.document_starts)
+    assert len(mine) == len(TEXTS) == reference.total_documents
     flat = np.concatenate([mine[i] for i in range(len(mine))])
     assert len(flat) == reference.total_tokens == tokens
     assert np.array_equal(flat, reference.read(0, tokens))

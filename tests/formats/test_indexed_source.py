@@ -8,7 +8,8 @@ import pytest
 
 from megatron_heph._native import IndexedWriter
 from megatron_heph.errors import InputError, RefusedError
-from megatron_heph.formats.indexed import IndexedShard, TokenizedSource
+from megatron_heph.formats.check_pair import check_index
+from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.manifest import (
     InputPiece,
     Manifest,
@@ -18,6 +19,7 @@ from megatron_heph.formats.manifest import (
     read_manifest,
 )
 from megatron_heph.formats.mask import MaskWriter, carries_loss, mask_path, read_mask, spans_of
+from megatron_heph.formats.shard import read_shard
 from megatron_heph.formats.tokenizer import check_same_tokenizer
 
 INFO = TokenizerInfo(
@@ -78,10 +80,16 @@ def test_reads_any_range_across_shards(source):
 
 def test_knows_which_document_holds_a_token(source):
     opened = TokenizedSource.open(source)
-    assert opened.document_starts.tolist() == [0, 4, 10, 10, 11]
+    assert opened.documents().tolist() == [[0, 4], [4, 6], [10, 1], [11, 4]]      # the empty one is left out
+    assert opened.documents(4, 7).tolist() == [[4, 6], [10, 1]]
+    assert opened.total_documents == 5
+    places = [(0, 0, 0, 4), (0, 1, 4, 6), (1, 0, 10, 0), (2, 0, 10, 1), (2, 1, 11, 4)]
+    assert [opened.document(i) for i in range(5)] == places
     held = [(0, 0)] * 4 + [(0, 1)] * 6 + [(2, 0)] + [(2, 1)] * 4
-    assert [opened.document_at(i) for i in range(15)] == held
-    assert opened.shards[2].document_span(1) == (1, 5)
+    assert [opened.document_at(i)[:2] for i in range(15)] == held
+    assert opened.document_at(13) == (2, 1, 11, 4)
+    with pytest.raises(IndexError, match="document 5"):
+        opened.document(5)
 
 
 def test_opens_a_pair_that_megatron_made(tmp_path):
@@ -95,7 +103,7 @@ def test_opens_a_pair_that_megatron_made(tmp_path):
     opened = TokenizedSource.open(tmp_path / "m", vocab_size=128256)
     assert opened.manifest is None
     assert opened.read(0, 9).tolist() == [*range(70000, 70006), 0, 1, 2]
-    assert opened.document_starts.tolist() == [0, 6] and opened.document_at(5) == (0, 0)
+    assert opened.documents().tolist() == [[0, 6], [6, 3]] and opened.document_at(5) == (0, 0, 0, 6)
     with pytest.raises(InputError, match=r"holds int32.*49152 tokens is stored as uint16"):
         TokenizedSource.open(tmp_path / "m", vocab_size=49152)
 
@@ -133,7 +141,7 @@ DAMAGE = {
     "modes": (lambda b, i: i.write_bytes(i.read_bytes() + b"\0\0"), r"too long.*84 bytes, and 82"),
     "magic": (lambda b, i: _edit(i, magic=b"MMIDIDX\0\1"), r"begins with .*x01.*should begin with"),
     "version": (lambda b, i: _edit(i, version=2), r"version 2, and this program reads version 1"),
-    "dtype": (lambda b, i: _edit(i, code=6), r"dtype code 6.*4 \(int32\), 8 \(uint16\)"),
+    "dtype": (lambda b, i: _edit(i, code=6), r"dtype code 6 \(float64\).*4 \(int32\), 8 \(uint16\)"),
     "other dtype": (lambda b, i: _edit(i, code=4), r"a\.bin has 20 bytes.*says 32"),
     "pointer": (lambda b, i: _poke(i, 50, "<q", 6), r"has 20 bytes.*says 18"),
     "lengths": (
@@ -152,19 +160,22 @@ def test_a_damaged_pair_names_both_values(tmp_path, name):
     damage, message = DAMAGE[name]
     damage(tmp_path / "a.bin", tmp_path / "a.idx")
     with pytest.raises(InputError, match=message) as caught:
-        IndexedShard(tmp_path / "a")
+        check_index(read_shard(tmp_path / "a"))
     assert str(tmp_path) in str(caught.value) and re.search("again|other", str(caught.value))
 
 
 def test_a_shard_of_another_dtype_names_both(source):
     _manifest(_info("s-00000", 10, 2), dtype="int32").write(manifest_path(source))
-    with pytest.raises(InputError, match=r"s-00000\.idx holds uint16, and the manifest says int32.*1000"):
+    with pytest.raises(InputError, match=r"s-00000\.bin has 20 bytes, and the manifest says 40 \(10 tokens of int32\)"):
         TokenizedSource.open(source)
 
 
 def test_a_shard_of_another_source_names_both_counts(source):
     _manifest(_info("s-00000", 11, 2)).write(manifest_path(source))
-    with pytest.raises(InputError, match=r"10 tokens in 2 documents, and the manifest says 11 in 2"):
+    with pytest.raises(InputError, match=r"s-00000\.bin has 20 bytes, and the manifest says 22 \(11 tokens"):
+        TokenizedSource.open(source)
+    _manifest(_info("s-00000", 10, 3)).write(manifest_path(source))
+    with pytest.raises(InputError, match=r"s-00000\.idx has 82 bytes, and the manifest says 102 \(3 documents"):
         TokenizedSource.open(source)
 
 

@@ -40,15 +40,19 @@ class Saved:
         self.peak = max(self.peak, self.now)
 
 
-def step(engine: Any, stage: Any, vocab: int, count: int) -> None:
+def step(engine: Any, stage: Any, vocab: int, count: int, documents: bool) -> None:
     import torch
 
     from megatron_heph.engine.micro_batch import MicroBatch
 
     size = (stage.micro_batch, stage.sequence)
+    edges = torch.arange(0, stage.micro_batch * stage.sequence + 1, stage.sequence, dtype=torch.int32)
+    if documents:  # as large as they get, so that a context rank has the most keys
+        edges = torch.cat([edges[:-1], edges[-1:] - 1, edges[-1:]])
     batch = MicroBatch(
-        tokens_BL=torch.randint(0, vocab, size), labels_BL=torch.randint(0, vocab, size), loss_BL=torch.ones(size, dtype=torch.bool),
-        sources_B=torch.zeros(stage.micro_batch, dtype=torch.int64),
+        tokens_BL=torch.randint(0, vocab, size), labels_BL=torch.randint(0, vocab, size),
+        loss_BL=torch.ones(size, dtype=torch.bool),
+        sources_B=torch.zeros(stage.micro_batch, dtype=torch.int64), cu_seqlens=edges if documents else None,
     )  # fmt: skip
     engine.train_step([batch] * count, 1e-3)
 
@@ -67,8 +71,10 @@ def measure(resolved: Any, profiled: bool = False) -> dict[str, int]:
         storages = {p.untyped_storage().data_ptr(): p.untyped_storage() for m in engine.models for p in m.parameters()}
         saved = Saved(set(storages))
         count = resolved.micro_batches(stage)
+        documents = any(source.attention == "document" for source in resolved.recipe.data.sources.values())
         with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda held: held.tensor):
-            step(engine, stage, resolved.shape.vocab, count)
+            for apart in {False, documents}:  # micro-batches of either kind come
+                step(engine, stage, resolved.shape.vocab, count, apart)
         optimizers = [part.optimizer for part in chained(engine.optimizer.inner) if part.optimizer is not None]
         moments = [m for o in optimizers for state in o.state.values() for m in (state["exp_avg"], state["exp_avg_sq"])]
         masters = [
@@ -81,7 +87,7 @@ def measure(resolved: Any, profiled: bool = False) -> dict[str, int]:
             "gradients": sum(buffer.grad_data.nbytes for chunk in engine.chunks for buffer in chunk.buffers),
             "optimizer": sum(t.nbytes for t in (*moments, *masters)),
             "saved": saved.peak,
-            "above": _highest(lambda: step(engine, stage, resolved.shape.vocab, count)) if profiled else 0,
+            "above": _highest(lambda: step(engine, stage, resolved.shape.vocab, count, documents)) if profiled else 0,
         }
 
 

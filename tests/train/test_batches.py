@@ -15,7 +15,6 @@ from megatron_heph.formats.mask import MaskWriter
 from megatron_heph.train.batches import join, micro_batches, rows
 from megatron_heph.train.heldout import HeldOut
 
-
 LENGTH = 5
 
 

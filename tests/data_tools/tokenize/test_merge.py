@@ -6,8 +6,8 @@ import pytest
 from data_tools.tokenize.merge import MergeTotals, merge_shards
 from megatron_heph._native import IndexedWriter, merge_pairs
 from megatron_heph.errors import InputError
+from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.mask import MaskWriter, mask_path, spans_of
-from megatron_heph.formats.shard import IndexedShard
 
 
 def _write(prefix, documents, vocab=1000, hidden=()):
@@ -54,7 +54,7 @@ def test_a_merge_of_pairs_without_masks_has_none(tmp_path):
     prefixes = [_write(tmp_path / name, [[1, 2], [3]]) for name in "ab"]
     assert merge_shards(prefixes, tmp_path / "m") == MergeTotals(4, 6, 0, 12)
     assert not mask_path(tmp_path / "m").exists()
-    assert [IndexedShard(tmp_path / "m").document_span(i) for i in range(4)] == [(0, 2), (2, 3), (3, 5), (5, 6)]
+    assert TokenizedSource.open(tmp_path / "m").documents().tolist() == [[0, 2], [2, 1], [3, 2], [5, 1]]
 
 
 def test_documents_of_several_sequences_stay_together(tmp_path):
@@ -81,7 +81,7 @@ def test_other_dtypes_are_refused_with_both_files(tmp_path):
     prefixes = [_write(tmp_path / "small", [[1]], 1000), _write(tmp_path / "large", [[1]], 70000)]
     with pytest.raises(InputError, match=r"small\.idx holds uint16.*large\.idx holds int32"):
         merge_shards(prefixes, tmp_path / "m")
-    with pytest.raises(ValueError, match=r"small\.idx has tokens of 2 bytes, and .*large\.idx of 4"):
+    with pytest.raises(ValueError, match=r"small\.idx holds uint16, and .*large\.idx holds int32"):
         merge_pairs([str(p) for p in prefixes], str(tmp_path / "m"))
     assert not list(tmp_path.glob("m*"))
 
@@ -140,7 +140,7 @@ def test_names_that_lose_or_repeat_documents_are_refused(tmp_path):
         merge_shards([a], b)
     with pytest.raises(InputError, match=r"There is no .*c\.bin"):
         merge_shards([a, tmp_path / "c"], tmp_path / "m")
-    assert IndexedShard(b).tokens.tolist() == [2]
+    assert TokenizedSource.open(b).read(0, 1).tolist() == [2]
 
 
 def test_a_full_disk_leaves_nothing(tmp_path):

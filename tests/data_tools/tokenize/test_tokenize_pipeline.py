@@ -14,7 +14,7 @@ from tiny_tokenizers import WORDS, document, write_lines
 from data_tools.tokenize.engines.load import load_engine
 from data_tools.tokenize.pipeline import Options, tokenize
 from megatron_heph.errors import HephError, InputError
-from megatron_heph.formats.indexed import IndexedShard, TokenizedSource
+from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.manifest import manifest_path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,7 +41,7 @@ def test_documents_come_back_letter_by_letter(bpe, tmp_path):
     manifest = _run(bpe, [_corpus(tmp_path / "in")], tmp_path / "s", shard_bytes=10**9, block_bytes=500)
     source = TokenizedSource.open(tmp_path / "s")
     engine = load_engine(bpe)
-    starts = [*source.document_starts.tolist(), source.total_tokens]
+    starts = [*source.documents()[:, 0].tolist(), source.total_tokens]
     for index in (0, 1, 37, 59):
         ids = source.read(starts[index], starts[index + 1] - starts[index])
         assert ids[-1] == engine.eod_id and engine.reference.decode(ids[:-1]) == document(index)["text"]
@@ -116,7 +116,7 @@ def test_a_bad_line_in_one_worker_leaves_what_the_others_finished(bpe, tmp_path)
     (corpus / "part-1.jsonl").write_text("{oops\n" + (corpus / "part-1.jsonl").read_text())
     with pytest.raises(InputError, match=r"part-1\.jsonl:1"):
         _run(bpe, [corpus], tmp_path / "s", workers=2)
-    assert len(IndexedShard(tmp_path / "s-00000")) == 20
+    assert TokenizedSource.open(tmp_path / "s-00000").total_documents == 20
     assert not manifest_path(tmp_path / "s").exists()
 
 
@@ -168,7 +168,7 @@ def test_segments_become_masked_spans(bpe, tmp_path):
     manifest = _run(bpe, [path], tmp_path / "s")
     source, engine = TokenizedSource.open(tmp_path / "s"), load_engine(bpe).reference
     loss = source.read_loss_mask(0, source.total_tokens)
-    starts = [*source.document_starts.tolist(), source.total_tokens]
+    starts = [*source.documents()[:, 0].tolist(), source.total_tokens]
     shown = []
     for first, stop in pairwise(starts):
         ids = source.read(first, stop - first)

@@ -1,0 +1,70 @@
+// The samples of a source whose documents are packed: a sample is a window of documents of one block.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "recent.h"
+#include "source_order.h"
+#include "token_reader.h"
+#include "window_counts.h"
+#include "window_walk.h"
+
+namespace heph {
+
+// How far a source has been read.
+struct PackPlace {
+    std::uint64_t blocks = 0;  // finished since the run began
+    // What was taken from the block at work: (length, windows), one after the other.  What was left was packed again
+    // whenever the length changed.
+    std::vector<std::pair<std::int64_t, std::uint64_t>> history;
+};
+
+// Block b owns the documents that start in its tokens.  Per epoch the blocks stand in the order of a keyed
+// permutation, each with its windows; epoch follows epoch.  Sample k is the k-th window from `begin` on.
+class PackOrder final : public SourceOrder {
+public:
+    // `counts`: of all blocks, at this block and length.  Throws std::invalid_argument if they are those of another
+    // number of blocks or of no window, or if the source has no place `begin`.
+    PackOrder(std::shared_ptr<const TokenReader> reader, std::shared_ptr<const WindowCounts> counts,
+              std::int64_t block, OrderKey key, PackPlace begin, std::int64_t length);
+
+    // Positions beyond the pieces are padding.  Throws std::invalid_argument if the block's documents make another
+    // number of windows than was counted, and as TokenReader does.
+    void pieces(std::uint64_t number, std::vector<Piece>& out) const override;
+
+    // Where a segment begins that goes on after `number` samples.
+    PackPlace place(std::uint64_t number) const;
+
+    // Passes over the source, from the run's beginning to before sample `number`: blocks, and the windows of a block,
+    // count alike.
+    double epochs(std::uint64_t number) const;
+
+private:
+    // A window, by the blocks since the run began.
+    struct Found {
+        std::uint64_t turn = 0;    // blocks before
+        std::uint64_t block = 0;
+        std::uint32_t window = 0;
+    };
+    Found find(std::uint64_t number) const;
+    std::shared_ptr<WindowWalk> walk(std::uint64_t epoch) const;
+    bool is_begun(std::uint64_t turn) const { return !begin_.history.empty() && turn == begin_.blocks; }
+    std::shared_ptr<Windows> windows(std::uint64_t turn, std::uint64_t block) const;
+    Windows pack_begun(std::uint64_t block) const;
+    std::uint64_t seed(std::uint64_t turn, std::uint64_t block, std::size_t repacked) const;
+
+    std::shared_ptr<const TokenReader> reader_;
+    std::shared_ptr<const WindowCounts> counts_;
+    std::int64_t block_, length_;
+    OrderKey key_;
+    PackPlace begin_;               // no length twice in a row, and none without windows
+    std::uint64_t blocks_;          // of an epoch
+    std::uint64_t begun_block_ = 0, begun_used_ = 0, begun_left_ = 0;   // of the block that is begun: windows
+    mutable Recent<std::uint64_t, WindowWalk> walks_;
+    mutable Recent<std::uint64_t, Windows> packed_;
+};
+
+}  // namespace heph

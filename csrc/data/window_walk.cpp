@@ -1,0 +1,56 @@
+#include "window_walk.h"
+
+#include <algorithm>
+
+namespace heph {
+
+WindowWalk::WindowWalk(std::shared_ptr<const WindowCounts> counts, OrderKey key, std::uint64_t epoch,
+                       std::uint64_t first)
+    : counts_(std::move(counts)), permutation_(counts_->blocks()), epoch_key_(epoch_key(key, epoch)), first_(first),
+      chunks_((counts_->blocks() - first + kChunk - 1) / kChunk), recent_(8) {}
+
+std::shared_ptr<WindowWalk::Chunk> WindowWalk::chunk(std::uint64_t number) {
+    return recent_.get(number, [&] {
+        const std::uint64_t begin = first_ + number * kChunk, end = std::min(begin + kChunk, counts_->blocks());
+        auto made = std::make_shared<Chunk>();
+        made->sums.push_back(0);
+        for (std::uint64_t position = begin; position < end; ++position) {
+            const std::uint64_t block = permutation_.forward(position, epoch_key_);
+            made->blocks.push_back(block);
+            made->sums.push_back(made->sums.back() + (*counts_)[block]);
+        }
+        return made;
+    });
+}
+
+void WindowWalk::extend(std::uint64_t number) {
+    while (sums_.back() <= number && sums_.size() <= chunks_) {
+        sums_.push_back(sums_.back() + chunk(sums_.size() - 1)->sums.back());
+    }
+}
+
+bool WindowWalk::find(std::uint64_t number, BlockWindow& found) {
+    std::uint64_t at, before;
+    {
+        const std::lock_guard<std::mutex> locked(mutex_);
+        extend(number);
+        if (sums_.back() <= number) return false;
+        at = static_cast<std::uint64_t>(std::upper_bound(sums_.begin(), sums_.end(), number) - sums_.begin()) - 1;
+        before = sums_[at];
+    }
+    const std::shared_ptr<Chunk> there = chunk(at);
+    const auto after = std::upper_bound(there->sums.begin(), there->sums.end(), number - before);
+    const auto within = static_cast<std::uint64_t>(after - there->sums.begin()) - 1;
+    found.position = first_ + at * kChunk + within;
+    found.block = there->blocks[within];
+    found.window = static_cast<std::uint32_t>(number - before - there->sums[within]);
+    return true;
+}
+
+std::uint64_t WindowWalk::total() {
+    const std::lock_guard<std::mutex> locked(mutex_);
+    extend(UINT64_MAX);
+    return sums_.back();
+}
+
+}  // namespace heph
