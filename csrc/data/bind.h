@@ -29,5 +29,6 @@ void bind_bpe(pybind11::module_& module);
 void bind_order(pybind11::module_& module);
 void bind_reader(pybind11::module_& module);
 void bind_pack(pybind11::module_& module);
+void bind_megatron_order(pybind11::module_& module);
 
 }  // namespace heph::bind

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "bind.h"
+#include "bind_pieces.h"
 #include "mixture.h"
 #include "permutation.h"
 #include "sample_order.h"
@@ -16,24 +17,6 @@ namespace {
 using Key = std::pair<std::uint64_t, std::uint64_t>;
 
 OrderKey to_key(const Key& key) { return {key.first, key.second}; }
-
-// Memory of int64 [pieces, 5], without a copy.
-Array<std::int64_t> to_matrix(std::vector<Piece>&& pieces) {
-    auto owned = std::make_unique<std::vector<Piece>>(std::move(pieces));
-    auto* raw = owned.get();
-    const py::capsule owner(owned.release(), [](void* p) { delete static_cast<std::vector<Piece>*>(p); });
-    const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(raw->size()), 5};
-    return Array<std::int64_t>(shape, reinterpret_cast<const std::int64_t*>(raw->data()), owner);
-}
-
-// Samples first, first + stride, ..., all below 2^62.
-void check_samples(std::int64_t first, std::int64_t count, std::int64_t stride) {
-    constexpr auto limit = static_cast<__int128>(Mixture::kMaxSamples);
-    if (first < 0 || count < 0 || stride < 1 || first + static_cast<__int128>(count) * stride > limit) {
-        throw std::invalid_argument("samples from " + std::to_string(first) + ", " + std::to_string(count) +
-                                    " of them in steps of " + std::to_string(stride));
-    }
-}
 
 // A permutation of one epoch, for numpy.
 class EpochPermutation {
@@ -98,17 +81,6 @@ py::tuple assign(const Mixture& mixture, std::int64_t first, std::int64_t count,
     return py::make_tuple(to_numpy(std::move(sources)), to_numpy(std::move(earlier)));
 }
 
-py::tuple sample_pieces(const SampleOrder& order, std::int64_t first, std::int64_t count, std::int64_t stride) {
-    check_samples(first, count, stride);
-    SampleOrder::Samples samples;
-    {
-        const py::gil_scoped_release unlocked;
-        samples = order.pieces(static_cast<std::uint64_t>(first), static_cast<std::uint64_t>(count),
-                               static_cast<std::uint64_t>(stride));
-    }
-    return py::make_tuple(to_matrix(std::move(samples.pieces)), to_numpy(std::move(samples.sources)));
-}
-
 Array<std::int64_t> source_pieces(const SourceOrder& order, std::uint64_t number) {
     std::vector<Piece> pieces;
     {
@@ -156,7 +128,7 @@ void bind_order(py::module_& module) {
              }), py::arg("tokens"), py::arg("block"), py::arg("key"), py::arg("begin"), py::arg("length"));
     py::class_<SampleOrder>(module, "SampleOrder", "The samples of a segment; see csrc/data/sample_order.h.")
         .def(py::init<Mixture, std::vector<std::shared_ptr<SourceOrder>>>(), py::arg("mixture"), py::arg("orders"))
-        .def("pieces", &sample_pieces, py::arg("first"), py::arg("count"), py::arg("stride") = 1,
+        .def("pieces", &sample_pieces<SampleOrder>, py::arg("first"), py::arg("count"), py::arg("stride") = 1,
              "Of samples first, first + stride, ...: int64 [pieces, 5] (row, column, source, start, count) by row and "
              "column, and each row's source, int64 [count].");
 }

@@ -79,6 +79,15 @@ Place place(const PackOrder& order, std::int64_t number) {
     return out;
 }
 
+Array<std::int64_t> find(const PackOrder& order, std::int64_t start, std::int64_t count, std::int64_t samples) {
+    std::vector<std::uint64_t> found;
+    {
+        const py::gil_scoped_release unlocked;
+        order.find(natural(start, "start"), natural(count, "count"), sample_number(samples), found);
+    }
+    return to_numpy(std::vector<std::int64_t>(found.begin(), found.end()));
+}
+
 }  // namespace
 
 void bind_pack(py::module_& module) {
@@ -102,6 +111,9 @@ void bind_pack(py::module_& module) {
              py::arg("begin"), py::arg("length"),
              "begin: (blocks finished since the run began, [(length, windows used), ...] of the block at work).")
         .def("place", &place, py::arg("number"), "Where a segment begins that goes on after `number` samples: a `begin`.")
+        .def("find", &find, py::arg("start"), py::arg("count"), py::arg("samples"),
+             "Those of the first `samples` samples that read one of the source's positions [start, start + count): "
+             "int64 [any], each once, by epoch and block.")
         .def("epochs", [](const PackOrder& order, std::int64_t number) {
             const py::gil_scoped_release unlocked;
             return order.epochs(sample_number(number));

@@ -9,4 +9,5 @@ PYBIND11_MODULE(_native, module) {
     heph::bind::bind_order(module);  // SourceOrder, of which other orders are made
     heph::bind::bind_reader(module);
     heph::bind::bind_pack(module);  // after SourceOrder and TokenReader, which it needs
+    heph::bind::bind_megatron_order(module);
 }

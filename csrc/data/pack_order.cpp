@@ -1,5 +1,6 @@
 #include "pack_order.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -34,9 +35,9 @@ PackOrder::PackOrder(std::shared_ptr<const TokenReader> reader, std::shared_ptr<
                                     std::to_string(blocks_));
     }
     if (counts_->total() == 0) throw std::invalid_argument("a source to pack has no document of two tokens or more");
+    permutation_.emplace(blocks_);
     if (begin_.history.empty()) return;
-    const Permutation order(blocks_);
-    begun_block_ = order.forward(begin_.blocks % blocks_, epoch_key(key_, begin_.blocks / blocks_));
+    begun_block_ = permutation_->forward(begin_.blocks % blocks_, round_keys(key_, begin_.blocks / blocks_));
     if (begin_.history.back().first == length_) begun_used_ = begin_.history.back().second;
     const auto now = windows(begin_.blocks, begun_block_);
     begun_left_ = now->size() - begun_used_;
@@ -90,7 +91,7 @@ std::shared_ptr<WindowWalk> PackOrder::walk(std::uint64_t epoch) const {
     });
 }
 
-PackOrder::Found PackOrder::find(std::uint64_t number) const {
+PackOrder::Found PackOrder::window_of(std::uint64_t number) const {
     if (number < begun_left_) {
         return {begin_.blocks, begun_block_, static_cast<std::uint32_t>(begun_used_ + number)};
     }
@@ -106,7 +107,7 @@ PackOrder::Found PackOrder::find(std::uint64_t number) const {
 }
 
 void PackOrder::pieces(std::uint64_t number, std::vector<Piece>& out) const {
-    const Found found = find(number);
+    const Found found = window_of(number);
     const auto packed = windows(found.turn, found.block);
     Piece piece;
     for (std::uint32_t i = packed->begins[found.window]; i < packed->begins[found.window + 1]; ++i) {
@@ -118,7 +119,7 @@ void PackOrder::pieces(std::uint64_t number, std::vector<Piece>& out) const {
 }
 
 PackPlace PackOrder::place(std::uint64_t number) const {
-    const Found found = find(number);
+    const Found found = window_of(number);
     PackPlace place{found.turn, {}};
     if (is_begun(found.turn)) {
         place.history = begin_.history;
@@ -129,7 +130,7 @@ PackPlace PackOrder::place(std::uint64_t number) const {
 }
 
 double PackOrder::epochs(std::uint64_t number) const {
-    const Found found = find(number);
+    const Found found = window_of(number);
     const auto in_block = static_cast<double>(is_begun(found.turn) ? begun_used_ + begun_left_ : (*counts_)[found.block]);
     double taken = 0;  // positions of windows, padding included
     for (const auto& [length, used] : place(number).history) {
@@ -138,6 +139,44 @@ double PackOrder::epochs(std::uint64_t number) const {
     const double left = (in_block - found.window) * static_cast<double>(length_);
     const double within = static_cast<double>(found.turn % blocks_) + taken / (taken + left);
     return static_cast<double>(found.turn / blocks_) + within / static_cast<double>(blocks_);
+}
+
+std::int64_t PackOrder::first_of(std::uint64_t turn) const {
+    if (is_begun(turn)) return -static_cast<std::int64_t>(begun_used_);
+    const std::uint64_t begun = begin_.blocks / blocks_, epoch = turn / blocks_;
+    std::uint64_t before = begun_left_ + walk(epoch)->before(turn % blocks_);
+    if (epoch > begun) before += walk(begun)->total() + (epoch - begun - 1) * counts_->total();
+    return static_cast<std::int64_t>(before);
+}
+
+void PackOrder::find(std::uint64_t start, std::uint64_t count, std::uint64_t samples,
+                     std::vector<std::uint64_t>& out) const {
+    if (count == 0 || samples == 0) return;
+    const auto begin = static_cast<std::int64_t>(start), end = static_cast<std::int64_t>(start + count);
+    const auto limit = static_cast<std::int64_t>(samples);
+    const auto size = static_cast<std::uint64_t>(block_);
+    // the document that is under way at `start` may belong to a block far before
+    const auto first = static_cast<std::uint64_t>(reader_->document_at(start).document.start) / size;
+    const std::uint64_t last = (start + count - 1) / size, last_turn = window_of(samples - 1).turn;
+    for (std::uint64_t epoch = begin_.blocks / blocks_; epoch <= last_turn / blocks_; ++epoch) {
+        const RoundKeys keys = round_keys(key_, epoch);
+        for (std::uint64_t block = first; block <= last; ++block) {
+            const std::uint64_t turn = epoch * blocks_ + permutation_->inverse(block, keys);
+            if (turn < begin_.blocks || turn > last_turn || (*counts_)[block] == 0) continue;
+            const std::int64_t number = first_of(turn);
+            const auto packed = windows(turn, block);
+            for (std::size_t i = 0; i < packed->runs.size(); ++i) {
+                const Run& run = packed->runs[i];
+                if (run.start >= end || run.start + run.count <= begin) continue;
+                const auto after = std::upper_bound(packed->begins.begin(), packed->begins.end(), i);
+                const std::int64_t found = number + (after - packed->begins.begin()) - 1;
+                if (found < 0 || found >= limit) continue;
+                if (out.empty() || out.back() != static_cast<std::uint64_t>(found)) {
+                    out.push_back(static_cast<std::uint64_t>(found));
+                }
+            }
+        }
+    }
 }
 
 }  // namespace heph

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -42,6 +43,9 @@ public:
     // count alike.
     double epochs(std::uint64_t number) const;
 
+    // Appends those of the first `samples` samples that read one of the source's positions [start, start + count).
+    void find(std::uint64_t start, std::uint64_t count, std::uint64_t samples, std::vector<std::uint64_t>& out) const;
+
 private:
     // A window, by the blocks since the run began.
     struct Found {
@@ -49,9 +53,11 @@ private:
         std::uint64_t block = 0;
         std::uint32_t window = 0;
     };
-    Found find(std::uint64_t number) const;
+    Found window_of(std::uint64_t number) const;
     std::shared_ptr<WindowWalk> walk(std::uint64_t epoch) const;
     bool is_begun(std::uint64_t turn) const { return !begin_.history.empty() && turn == begin_.blocks; }
+    // The number of the first sample of a block; of the one that is begun, as if it had not been.
+    std::int64_t first_of(std::uint64_t turn) const;
     std::shared_ptr<Windows> windows(std::uint64_t turn, std::uint64_t block) const;
     Windows pack_begun(std::uint64_t block) const;
     std::uint64_t seed(std::uint64_t turn, std::uint64_t block, std::size_t repacked) const;
@@ -62,6 +68,7 @@ private:
     OrderKey key_;
     PackPlace begin_;               // no length twice in a row, and none without windows
     std::uint64_t blocks_;          // of an epoch
+    std::optional<Permutation> permutation_;
     std::uint64_t begun_block_ = 0, begun_used_ = 0, begun_left_ = 0;   // of the block that is begun: windows
     mutable Recent<std::uint64_t, WindowWalk> walks_;
     mutable Recent<std::uint64_t, Windows> packed_;

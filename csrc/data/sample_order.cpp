@@ -6,6 +6,17 @@
 
 namespace heph {
 
+void Samples::append(const SourceOrder& order, std::int64_t source, std::uint64_t number) {
+    const auto row = static_cast<std::int64_t>(sources.size());
+    const std::size_t begin = pieces.size();
+    order.pieces(number, pieces);
+    for (std::size_t piece = begin; piece < pieces.size(); ++piece) {
+        pieces[piece].row = row;
+        pieces[piece].source = source;
+    }
+    sources.push_back(source);
+}
+
 SampleOrder::SampleOrder(Mixture mixture, std::vector<std::shared_ptr<SourceOrder>> orders)
     : mixture_(std::move(mixture)), orders_(std::move(orders)) {
     if (static_cast<std::int64_t>(orders_.size()) != mixture_.sources()) {
@@ -19,20 +30,12 @@ SampleOrder::SampleOrder(Mixture mixture, std::vector<std::shared_ptr<SourceOrde
     }
 }
 
-SampleOrder::Samples SampleOrder::pieces(std::uint64_t first, std::uint64_t count, std::uint64_t stride) const {
-    Samples samples;
-    samples.pieces.reserve(count + count / 4);  // most samples are one piece
-    samples.sources.reserve(count);
+Samples SampleOrder::pieces(std::uint64_t first, std::uint64_t count, std::uint64_t stride) const {
+    Samples samples(count);
     for (std::uint64_t row = 0; row < count; ++row) {
         const Mixture::Place place = mixture_.place(first + row * stride);
-        const std::size_t begin = samples.pieces.size();
-        orders_[static_cast<std::size_t>(place.source)]->pieces(static_cast<std::uint64_t>(place.earlier),
-                                                                samples.pieces);
-        for (std::size_t piece = begin; piece < samples.pieces.size(); ++piece) {
-            samples.pieces[piece].row = static_cast<std::int64_t>(row);
-            samples.pieces[piece].source = place.source;
-        }
-        samples.sources.push_back(place.source);
+        samples.append(*orders_[static_cast<std::size_t>(place.source)], place.source,
+                       static_cast<std::uint64_t>(place.earlier));
     }
     return samples;
 }

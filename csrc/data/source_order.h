@@ -18,6 +18,14 @@ struct Piece {
 };
 static_assert(sizeof(Piece) == 40);
 
+// Appends a piece of a sample that begins at out[first], or lengthens the last one where the tokens go on from it.
+inline void append_piece(std::vector<Piece>& out, std::size_t first, std::uint64_t column, std::uint64_t start,
+                         std::uint64_t count) {
+    const auto from = static_cast<std::int64_t>(start), taken = static_cast<std::int64_t>(count);
+    if (out.size() > first && out.back().start + out.back().count == from) out.back().count += taken;
+    else out.push_back({0, static_cast<std::int64_t>(column), 0, from, taken});
+}
+
 // The endless sequence of a source's samples, from the place where a segment of the run began.
 class SourceOrder {
 public:

@@ -41,13 +41,7 @@ void StreamOrder::pieces(std::uint64_t number, std::vector<Piece>& out) const {
     for (std::uint64_t column = 0; column < length_;) {
         const Run run = run_at(within, keys);
         const std::uint64_t count = std::min(run.count, length_ - column);
-        const auto start = static_cast<std::int64_t>(run.start);
-        const auto taken = static_cast<std::int64_t>(count);
-        if (out.size() > first && out.back().start + out.back().count == start) {
-            out.back().count += taken;  // the block after this one in the order is the next one in the source
-        } else {
-            out.push_back({0, static_cast<std::int64_t>(column), 0, start, taken});
-        }
+        append_piece(out, first, column, run.start, count);
         column += count;
         within += count;
         if (within == epoch_) {

@@ -6,7 +6,7 @@ namespace heph {
 
 WindowWalk::WindowWalk(std::shared_ptr<const WindowCounts> counts, OrderKey key, std::uint64_t epoch,
                        std::uint64_t first)
-    : counts_(std::move(counts)), permutation_(counts_->blocks()), epoch_key_(epoch_key(key, epoch)), first_(first),
+    : counts_(std::move(counts)), permutation_(counts_->blocks()), keys_(round_keys(key, epoch)), first_(first),
       chunks_((counts_->blocks() - first + kChunk - 1) / kChunk), recent_(8) {}
 
 std::shared_ptr<WindowWalk::Chunk> WindowWalk::chunk(std::uint64_t number) {
@@ -15,7 +15,7 @@ std::shared_ptr<WindowWalk::Chunk> WindowWalk::chunk(std::uint64_t number) {
         auto made = std::make_shared<Chunk>();
         made->sums.push_back(0);
         for (std::uint64_t position = begin; position < end; ++position) {
-            const std::uint64_t block = permutation_.forward(position, epoch_key_);
+            const std::uint64_t block = permutation_.forward(position, keys_);
             made->blocks.push_back(block);
             made->sums.push_back(made->sums.back() + (*counts_)[block]);
         }
@@ -23,18 +23,16 @@ std::shared_ptr<WindowWalk::Chunk> WindowWalk::chunk(std::uint64_t number) {
     });
 }
 
-void WindowWalk::extend(std::uint64_t number) {
-    while (sums_.back() <= number && sums_.size() <= chunks_) {
-        sums_.push_back(sums_.back() + chunk(sums_.size() - 1)->sums.back());
-    }
-}
+void WindowWalk::extend() { sums_.push_back(sums_.back() + chunk(sums_.size() - 1)->sums.back()); }
 
 bool WindowWalk::find(std::uint64_t number, BlockWindow& found) {
     std::uint64_t at, before;
     {
         const std::lock_guard<std::mutex> locked(mutex_);
-        extend(number);
-        if (sums_.back() <= number) return false;
+        while (sums_.back() <= number) {
+            if (sums_.size() > chunks_) return false;
+            extend();
+        }
         at = static_cast<std::uint64_t>(std::upper_bound(sums_.begin(), sums_.end(), number) - sums_.begin()) - 1;
         before = sums_[at];
     }
@@ -47,9 +45,20 @@ bool WindowWalk::find(std::uint64_t number, BlockWindow& found) {
     return true;
 }
 
+std::uint64_t WindowWalk::before(std::uint64_t position) {
+    const std::uint64_t at = (position - first_) / kChunk;
+    std::uint64_t sum;
+    {
+        const std::lock_guard<std::mutex> locked(mutex_);
+        while (sums_.size() <= at) extend();
+        sum = sums_[at];
+    }
+    return sum + chunk(at)->sums[(position - first_) % kChunk];
+}
+
 std::uint64_t WindowWalk::total() {
     const std::lock_guard<std::mutex> locked(mutex_);
-    extend(UINT64_MAX);
+    while (sums_.size() <= chunks_) extend();
     return sums_.back();
 }
 

@@ -19,7 +19,7 @@ struct BlockWindow {
     std::uint32_t window = 0;    // of that block
 };
 
-// The windows of the blocks at positions [first, blocks).  Their sums are known at every 1,024th position as far as
+// The windows of the blocks at positions [first, blocks).  Their sums are known at every 256th position as far as
 // somebody asked, so that going on costs a look at each block, and going back a search.  Thread-safe.
 class WindowWalk {
 public:
@@ -27,23 +27,25 @@ public:
 
     // False if the epoch ends before window `number`, counted from `first`.
     bool find(std::uint64_t number, BlockWindow& found);
+    // Windows of the blocks at positions [first, position).
+    std::uint64_t before(std::uint64_t position);
     // Windows up to the epoch's end: looks at all of its blocks.
     std::uint64_t total();
 
 private:
-    static constexpr std::uint64_t kChunk = 1024;
+    static constexpr std::uint64_t kChunk = 256;
 
     // Some positions with the blocks there, and the windows of the chunk before each and at its end.
     struct Chunk {
-        std::vector<std::uint64_t> blocks, sums;
+        std::vector<std::uint64_t> blocks, sums;  // of sums one more than of blocks
     };
     std::shared_ptr<Chunk> chunk(std::uint64_t number);
-    // Makes the sums known up to the one beyond `number`, or to the end.
-    void extend(std::uint64_t number);
+    // Makes the sum before the next chunk known.
+    void extend();
 
     std::shared_ptr<const WindowCounts> counts_;
     Permutation permutation_;
-    std::uint64_t epoch_key_;
+    RoundKeys keys_;
     std::uint64_t first_;
     std::uint64_t chunks_;
 

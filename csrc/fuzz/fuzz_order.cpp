@@ -98,7 +98,7 @@ void check_samples(fuzz::Random& random, const Mixture& mixture) {
     }
     const std::uint64_t count = random.below(40);
     const heph::SampleOrder order(mixture, std::move(orders));
-    const heph::SampleOrder::Samples samples = order.pieces(random.below(1000), count, 1 + random.below(9));
+    const heph::Samples samples = order.pieces(random.below(1000), count, 1 + random.below(9));
     FUZZ_CHECK(samples.sources.size() == count);
     std::vector<std::int64_t> filled(count, 0);
     for (const heph::Piece& piece : samples.pieces) {

@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder, of any grid")
     parser.add_argument("--step", type=int, required=True, metavar="N", help="the step, counted from 1")
     parser.add_argument(
-        "--sort", choices=("loss", "grad-norm", "order"), default="grad-norm", help="what comes first (default: grad-norm)"
-    )
+        "--sort", choices=("grad-norm", "loss", "order"), default="grad-norm",
+        help="what comes first: the largest part in the step's gradient (default), the largest loss, the first sample",
+    )  # fmt: skip
     parser.add_argument("--top", type=int, default=20, metavar="K", help="show so many documents (default: 20; 0: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object with all documents")
 
@@ -50,11 +51,11 @@ def _lines(found: StepTrace, order: str, top: int) -> list[str]:
     keys = {"loss": lambda d: -d.loss, "grad-norm": lambda d: -d.grad_norm * d.weight, "order": lambda d: 0}
     shown = sorted(found.documents, key=keys[order])
     left_out = len(shown) - top if top and len(shown) > top else 0
-    origin = f"checkpoint of step {found.replayed_from}" if found.replayed_from else "the weights that the run began with"
+    origin = f"the checkpoint of step {found.replayed_from}" if found.replayed_from else "where the run began"
     header = (
         "sample", "source", "shard", "document", "read", "labels", "loss", "gradient norm", "of the step's labels",
     )  # fmt: skip
-    lines = [f"step {found.step}, on one process, from the {origin}", *_comparison(found), ""]
+    lines = [f"step {found.step}, on one process, from {origin}", *_comparison(found), ""]
     lines += aligned(header, [_row(document) for document in (shown[:top] if left_out else shown)])
     return lines + ([f"and {left_out} more (--top 0 shows all)"] if left_out else [])
 

@@ -55,16 +55,16 @@ def as_recorded(sources: Sources, records: Mapping[str, SourceRecord]) -> tuple[
         if source.node.window != kept.window:
             raise InputError(
                 f'data.sources.{name}.window is "{source.node.window}", but the run has read it as "{kept.window}", '
-                f"and what is left of it cannot be told then: set it back, or give the source another name to begin it anew."
+                f"and what is left of it cannot be told then: set it back, or begin it anew under another name."
             )
         if identity(source.tokens) == kept.identity:
             continue
         shorter = _beginning(source.tokens, kept)
         if shorter is None:
             raise InputError(
-                f"The source {name} ({source.tokens.prefix}) has {source.total_tokens:,} tokens in other shards than the "
-                f"{kept.tokens:,} tokens that the run has read from ({kept.path}): set data.sources.{name}.path back to "
-                f"those, or give the new ones a name of their own."
+                f"The source {name} ({source.tokens.prefix}) has {source.total_tokens:,} tokens in other shards than "
+                f"the {kept.tokens:,} tokens that the run has read from ({kept.path}): set data.sources.{name}.path "
+                f"back to those, or give the new ones a name of their own."
             )
         notes.append(
             f"the source {name} has grown from {kept.tokens:,} to {source.total_tokens:,} tokens; this run reads on in "

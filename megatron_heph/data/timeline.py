@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from megatron_heph.data.loader import Loader
-from megatron_heph.data.segments import Places, Point, Segment
+from megatron_heph.data.segments import Point, Segment
 from megatron_heph.data.sources import Sources, shares
 from megatron_heph.errors import InputError
 from megatron_heph.recipe.resolved import Resolved
@@ -131,7 +131,6 @@ def _segment(
 def _make(
     resolved: Resolved, sources: Sources, stage: Stage, point: Point, weights: dict[str, float]
 ) -> Segment:
-    begin: Places = {name: point.places[name] for name in weights if name in point.places}
     moved = resolved.recipe.data.megatron
     return Segment(
         step=point.step,
@@ -140,7 +139,7 @@ def _make(
         samples=resolved.samples(stage),
         weights=weights,
         apart=tuple(name for name in weights if sources[name].apart),
-        begin=begin,
+        begin=dict(point.places),       # also of sources without a share: why they have none can be told again
         megatron=None if moved is None else moved.consumed + point.tokens // stage.sequence,
     )
 

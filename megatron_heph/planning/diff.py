@@ -85,8 +85,8 @@ def lines(a: Side, b: Side) -> Iterator[str]:
     for name in names:
         if name in b.sources and b.sources[name].epochs > EPOCHS:
             yield (
-                f"warning: B reads {name} {b.sources[name].epochs:.1f} times; past about {EPOCHS:.0f} epochs repetition "
-                f"is worth much less than fresh data (arXiv 2305.16264)"
+                f"warning: B reads {name} {b.sources[name].epochs:.1f} times; past about {EPOCHS:.0f} epochs "
+                f"repetition is worth much less than fresh data (arXiv 2305.16264)"
             )
 
 

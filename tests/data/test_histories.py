@@ -57,7 +57,8 @@ def read_rows(loader: Loader, step: int, ranks: int) -> tuple[np.ndarray, np.nda
 def check_quotas(weights: dict[str, float], names: list[str], drawn: list[int]) -> None:
     """In every prefix of a segment each source is within 2 samples of its share, in exact arithmetic."""
     counts: Counter[int] = Counter()
-    shares = {names.index(name): Fraction(weight) / sum(map(Fraction, weights.values())) for name, weight in weights.items()}
+    whole = sum(map(Fraction, weights.values()))
+    shares = {names.index(name): Fraction(weight) / whole for name, weight in weights.items()}
     for number, source in enumerate(drawn, 1):
         counts[source] += 1
         assert all(abs(counts[i] - number * share) < 2 for i, share in shares.items())

@@ -17,7 +17,9 @@ from megatron_heph.recipe.resolved import Resolved
 BLOCK = 64
 
 
-def stage(name: str = "only", tokens: int = 2048, sequence: int = 16, batch: int = 128, **mixture: float) -> dict[str, Any]:
+def stage(
+    name: str = "only", tokens: int = 2048, sequence: int = 16, batch: int = 128, **mixture: float
+) -> dict[str, Any]:
     return {"name": name, "tokens": tokens, "sequence": sequence, "batch": batch, "mixture": mixture or {"text": 1.0}}
 
 
@@ -30,8 +32,10 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     return position_sources(tmp_path_factory.mktemp("timeline"), {"a": 300, "b": 900, "c": 5000})
 
 
-def walk(resolved: Resolved, sources: Sources, point: Point = Point(), last: Segment | None = None) -> list[Part]:
-    return list(parts(resolved, sources, point, last))
+def walk(
+    resolved: Resolved, sources: Sources, point: Point | None = None, last: Segment | None = None
+) -> list[Part]:
+    return list(parts(resolved, sources, point or Point(), last))
 
 
 def everything_read(resolved: Resolved, sources: Sources, found: list[Part]) -> list[list[list[int]]]:
@@ -51,7 +55,8 @@ def test_stages_follow_each_other(opened: Sources) -> None:
 
 @pytest.mark.parametrize("stop", range(17))
 def test_a_resumed_run_reads_the_same_in_the_same_segments(opened: Sources, stop: int) -> None:
-    sources = {**opened, "a": with_node(opened["a"], max_epochs=1.5)}
+    sources = {name: with_node(opened[name], weight=1.0 + 4 * (name == "a")) for name in opened}
+    sources["a"] = with_node(sources["a"], max_epochs=1.5)
     here = resolved_for(sources, [stage("one", 1000), stage("two", 1000)], block=BLOCK)
     straight = walk(here, sources)
     assert len(straight) == 3, "the test needs a cap"
@@ -81,7 +86,7 @@ def test_a_change_begins_a_segment_where_it_is_made(opened: Sources) -> None:
         sources = {name: opened[name] for name in changed.recipe.data.sources}
         (after,) = walk(changed, sources, point, part.segment)
         assert after.segment.step == 5 and after.first == 0
-        assert after.segment.begin == {name: point.places[name] for name in sources}
+        assert after.segment.begin == point.places and set(after.segment.weights) == set(sources)
         assert after.stop * after.segment.batch >= 2048 - 5 * 128
     longer = resolved_for(opened, [stage(tokens=4096)], block=BLOCK)
     (after,) = walk(longer, opened, point, part.segment)
@@ -133,14 +138,14 @@ def test_a_cap_may_stop_the_stage(opened: Sources) -> None:
 def test_a_cap_may_refuse_the_run(opened: Sources) -> None:
     sources = capped(opened, max_epochs=1.0, at_cap="refuse")
     here = resolved_for(sources, [stage(tokens=8192, agent=1.0)], block=BLOCK)
-    with pytest.raises(InputError, match=r"source a would be read more than data\.sources\.a\.max_epochs = 1 times after step \d+"):
+    with pytest.raises(InputError, match=r"a would be read more than data\.sources\.a\.max_epochs = 1 times after step \d+"):
         walk(here, sources)
 
 
 def test_when_all_are_at_their_caps(opened: Sources) -> None:
     sources = {"a": with_node(opened["a"], max_epochs=1.0)}
     here = resolved_for(sources, [stage(tokens=1024)], block=BLOCK)
-    with pytest.raises(InputError, match=r"At step 2 of the run, with 6 steps of stage only to do, the sources a have no step"):
+    with pytest.raises(InputError, match=r"At step 2 of the run, with 6 steps of stage only to do, the sources a have no"):
         walk(here, sources)
     raised = {"a": with_node(opened["a"], max_epochs=9.0)}
     first = next(parts(here, sources, Point()))

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.grid
 CHANGE = 4                              # the step after which the recipe changes
 
 
-def recipe(data: dict[str, Any], run: Path, steps: int, **parallel: Any) -> dict[str, Any]:
-    table = copy.deepcopy(tiny.recipe(data, run, **parallel))
+def recipe(data: dict[str, Any], run: Path, steps: int, parallel: dict[str, Any] | None = None) -> dict[str, Any]:
+    table = copy.deepcopy(tiny.recipe(data, run, **(parallel or {})))
     table["stage"][0]["tokens"] = steps * 256
     table["checkpoint"] = {"every": 512, "keep": 20}
     table["data"] = {"sources": copy.deepcopy(data["sources"])}
@@ -37,8 +37,8 @@ def recipe(data: dict[str, Any], run: Path, steps: int, **parallel: Any) -> dict
 def run(tiny_data: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four steps on two data ranks; then a source less, other weights and longer samples on two tensor ranks."""
     folder = tmp_path_factory.mktemp("history")
-    run_grid([recipe(tiny_data, folder / "run", CHANGE, data=2)], 2, folder)
-    changed = recipe(tiny_data, folder / "run", 2 * CHANGE, tensor=2)
+    run_grid([recipe(tiny_data, folder / "run", CHANGE, {"data": 2})], 2, folder)
+    changed = recipe(tiny_data, folder / "run", 2 * CHANGE, {"tensor": 2})
     del changed["data"]["sources"]["text"]
     changed["stage"][0] |= {"mixture": {"agent": 1.0, "code": 3.0}, "sequence": 64, "micro_batch": 1}
     (folder / "changed.toml").write_text(tomli_w.dumps(changed))
