@@ -169,8 +169,8 @@ def _part(stage: Stage, loader: AnyLoader, first: int, wanted: int) -> Part:
 def _nothing_left(stage: Stage, point: Point, capped: tuple[str, ...], wanted: int) -> str:
     if not capped:
         return (
-            f"At step {point.step} of the run, with {wanted} steps of stage {stage.name} to do, the Megatron order has no "
-            f"step left (data.megatron.samples, less consumed): lower stage.{stage.name}.tokens."
+            f"At step {point.step} of the run, with {wanted} steps of stage {stage.name} to do, the Megatron order has "
+            f"no step left (data.megatron.samples, less consumed): lower stage.{stage.name}.tokens."
         )
     return (
         f"At step {point.step} of the run, with {wanted} steps of stage {stage.name} to do, the sources "

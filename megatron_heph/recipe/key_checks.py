@@ -135,7 +135,7 @@ def sources_share_their_domain(r: Resolved) -> Iterator[str]:
             missing = next(name for name, weight in members.items() if weight is None)
             yield (
                 f"data.sources.{given[0]}.weight is {members[given[0]]}, but data.sources.{missing}, of the same "
-                f"domain {domain!r}, has none: give all sources of a domain a weight, or none (they then share by tokens)."
+                f"domain {domain!r}, has none: give all sources of a domain a weight, or none (they share by tokens)."
             )
         elif given and not any(members.values()):
             yield f"All sources of the domain {domain!r} have the weight 0: give one at least a weight above it."

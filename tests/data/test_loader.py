@@ -112,7 +112,7 @@ def test_documents_apart(tmp_path: Path, window: str) -> None:
         whole = [d for d in documents.tolist() if d[1] - 1 <= SEQUENCE]
         pieces = np.concatenate([loader.pieces(step)[0] for step in range(40)])
         begun = {start: count for _, _, _, start, count in pieces.tolist()}
-        assert all(begun[start] == length - 1 for start, length in whole if start in begun), "a document that fits is cut"
+        assert all(begun[start] == length - 1 for start, length in whole if start in begun), "it fits, and is cut"
 
 
 def test_an_id_that_the_model_lacks(sources: Sources) -> None:
