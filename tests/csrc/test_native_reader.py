@@ -3,6 +3,7 @@
 import os
 import resource
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_floats_are_refused_by_name(tmp_path):
     (tmp_path / "a.idx").write_bytes(raw)
     with pytest.raises(ValueError, match=r"dtype code 7 \(float32\)"):
         read_index_header(str(tmp_path / "a.idx"))
-    with pytest.raises(ValueError, match="float64.*no type of ids"):
+    with pytest.raises(ValueError, match=r"float64.*no type of ids"):
         TokenReader([(str(tmp_path / "a"), 6, 3, 1, 2, False)])
 
 
@@ -132,9 +133,9 @@ def test_few_shards_are_open_at_a_time(tmp_path):
     assert reader.open_shards == 0
     whole = reader.read(0, 600)
     assert reader.open_shards == 3
-    before = len(os.listdir("/proc/self/fd"))
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
     assert np.array_equal(reader.read(25, 500), whole[25:525])
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:        # half of the files that there may be are taken: a reader keeps a few
         resource.setrlimit(resource.RLIMIT_NOFILE, (16, limits[1]))
@@ -164,5 +165,5 @@ def test_a_range_outside_is_refused(tmp_path, start, count):
     write_pair(tmp_path / "a", [10, 20])
     reader = TokenReader([spec(tmp_path / "a")])
     for ask in (reader.read, reader.loss, reader.documents):
-        with pytest.raises(ValueError, match="negative|not inside the source, which has 30"):
+        with pytest.raises(ValueError, match=r"negative|not inside the source, which has 30"):
             ask(start, count)

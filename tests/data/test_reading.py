@@ -96,7 +96,7 @@ def test_the_narrowest_type_that_holds_the_vocabulary(tmp_path, vocab, dtype):
     batch = reader.read(_pieces((0, 0, 0, 0, 9), (1, 0, 1, 0, 9)), np.array([0, 1]), 9)
     assert batch.tokens_BL.dtype == dtype
     assert batch.tokens_BL.tolist() == [narrow.read(0, 9).tolist(), wide.read(0, 9).tolist()]
-    with pytest.raises(InputError, match="uint16.*wider ids.*not known: give int32"):
+    with pytest.raises(InputError, match=r"uint16.*wider ids.*not known: give int32"):
         out = Buffers.allocate(1, 9, np.dtype(np.uint16))
         BatchReader(sources, [False, False], None).read(_pieces((0, 0, 1, 0, 9)), np.array([1]), 9, out)
 
