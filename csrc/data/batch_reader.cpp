@@ -108,23 +108,10 @@ template <typename Id>
 void BatchReader::fill_cold(const std::vector<Piece>& pieces, const BatchArrays<Id>& arrays, Layout layout,
                             std::vector<std::int32_t>& edges) const {
     if (pieces.empty()) return;
-    struct Range {
-        const TokenReader* reader;
-        std::uint64_t start, count;
-    };
-    std::vector<Range> long_ones;  // of pieces of several blocks, which are fetched side by side too
-    for (const Piece& piece : pieces) {
+    for (const Piece& piece : pieces) {  // all of them are with the disk before the first is waited for
         const TokenReader& reader = *readers_[static_cast<std::size_t>(piece.source)];
-        const auto count = static_cast<std::uint64_t>(piece.count);
-        const std::uint64_t step = std::max<std::uint64_t>(ahead_->block_bytes() / reader.bytes_of(1), 1);
-        for (std::uint64_t at = 0; count > step && at < count; at += step) {
-            long_ones.push_back({&reader, static_cast<std::uint64_t>(piece.start) + at, std::min(step, count - at)});
-        }
+        reader.touch(static_cast<std::uint64_t>(piece.start), static_cast<std::uint64_t>(piece.count));
     }
-    ahead_->run(long_ones.size(), [&](std::size_t i) {
-        std::vector<char> scratch(ahead_->block_bytes());
-        long_ones[i].reader->touch(long_ones[i].start, long_ones[i].count, scratch);
-    });
     std::vector<std::vector<std::int32_t>> own_edges(pieces.size());
     ahead_->run(pieces.size(), [&](std::size_t i) {
         std::vector<Id> ids;

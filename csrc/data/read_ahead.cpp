@@ -67,8 +67,9 @@ void ReadAhead::want(const std::shared_ptr<const TokenReader>& reader, std::uint
         const Block block{reader, at, std::min(step, stop - at)};
         if (is_new(block)) wanted_.push_back(block);
     }
+    if (wanted_.empty()) return;
     start_threads();
-    changed_.notify_all();
+    changed_.notify_one();  // to ask for a block takes no time: one thread asks for all
 }
 
 bool ReadAhead::is_new(const Block& block) {
@@ -103,7 +104,6 @@ void ReadAhead::start_threads() {
 }
 
 void ReadAhead::work() {
-    std::vector<char> scratch;
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
         changed_.wait(lock, [&] { return stopping_ || !jobs_.empty() || !wanted_.empty(); });
@@ -120,8 +120,7 @@ void ReadAhead::work() {
         wanted_.pop_front();
         lock.unlock();
         try {
-            scratch.resize(block_bytes_);
-            block.reader->touch(block.start, block.count, scratch);
+            block.reader->touch(block.start, block.count);
         } catch (const std::exception&) {  // the reading itself will say it
         }
         block.reader.reset();  // may be the last one: its files are closed without the lock

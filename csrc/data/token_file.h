@@ -41,8 +41,8 @@ public:
     // All of [offset, offset + size).  Throws std::invalid_argument if the file ends before, as it has shrunk;
     // FileError; ColdRead.
     void read(std::uint64_t offset, void* out, std::size_t size, Wait wait) const;
-    // Has the bytes brought into the page cache; `scratch` has room for them.
-    void touch(std::uint64_t offset, void* scratch, std::size_t size) const;
+    // Has the bytes fetched into the page cache, and does not wait for them.
+    void touch(std::uint64_t offset, std::size_t size) const;
 
     std::uint64_t bytes() const { return bytes_; }  // when it was opened
     const std::string& path() const { return file_.path(); }

@@ -128,14 +128,10 @@ PlacedDocument TokenReader::document(std::uint64_t number) const {
     return {shard, local, found};
 }
 
-void TokenReader::touch(std::uint64_t start, std::uint64_t count, std::vector<char>& scratch) const {
+void TokenReader::touch(std::uint64_t start, std::uint64_t count) const {
     each_part(start, count, [&](std::size_t shard, std::uint64_t first, std::uint64_t some, std::uint64_t) {
-        const std::uint64_t size = TokenType::size(specs_[shard].code), bytes = some * size;
-        const auto open = open_.get(shard);
-        for (std::uint64_t at = 0; at < bytes; at += scratch.size()) {
-            const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(bytes - at, scratch.size()));
-            open->bin().touch(first * size + at, scratch.data(), part);
-        }
+        const std::uint64_t size = TokenType::size(specs_[shard].code);
+        open_.get(shard)->bin().touch(first * size, some * size);
     });
 }
 

@@ -54,8 +54,8 @@ public:
     PlacedDocument document_at(std::uint64_t position) const;
     PlacedDocument document(std::uint64_t number) const;  // also the empty ones are counted
 
-    // Has tokens brought into the page cache, at most `scratch` of them in bytes at a time.
-    void touch(std::uint64_t start, std::uint64_t count, std::vector<char>& scratch) const;
+    // Has tokens fetched into the page cache, and does not wait for them.
+    void touch(std::uint64_t start, std::uint64_t count) const;
     std::uint64_t bytes_of(std::uint64_t count) const { return count * largest_item_; }  // at most
 
     const ReadCounters& counters() const { return counters_; }

@@ -16,9 +16,10 @@ class RowResult:
 
     against: str
     aim: str
-    ratio: Spread | None
+    figure: Spread | None
     met: bool | None
     lacking: str
+    unit: str = ""      # of the figure and the aim; a ratio has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,15 @@ class Card:
     """What a reader needs to trust a figure or to measure it again."""
 
     title: str
+    method: str                   # how the figures were taken, in a sentence or two
     about: Mapping[str, str]
     versions: Mapping[str, str]
     corpus: Mapping[str, str]
     commands: Mapping[str, str]
     rows: Mapping[str, RowResult]
     measured: Mapping[str, Measured]
-    same: Mapping[str, bool]      # which outputs were compared, and whether they are the same bytes
+    same: dict[str, bool]         # which outputs were compared, and whether they are the same
+    same_means: str               # what that says
 
     def json(self) -> str:
         """All of it, for programs."""
@@ -50,20 +53,18 @@ class Card:
 
     def markdown(self) -> str:
         """All of it, for people."""
-        rows = [[name, row.against, row.aim, _ratio(row), _verdict(row)] for name, row in self.rows.items()]
+        rows = [[name, row.against, row.aim, _figure(row), _verdict(row)] for name, row in self.rows.items()]
         jobs = [
             [job, _seconds(found.cpu), _seconds(found.wall), f"{found.peak_memory / 2**20:.0f}", str(found.runs)]
             for job, found in sorted(self.measured.items())
         ]
-        verdicts = {True: "the same bytes (.bin and .idx)", False: "**different**"}
+        verdicts = {True: self.same_means, False: "**different**"}
         same = [[pair, verdicts[equal]] for pair, equal in self.same.items()]
         return "\n".join([
-            f"# {self.title}", "",
-            "Ratios are medians of paired runs, with the least and the largest. CPU is user + system time of a "
-            "process and its descendants.", "",
-            *_table(["row", "against", "aim", "ratio", ""], rows), "",
-            "## Outputs", "", *_table(["outputs", "compared byte by byte"], same), "",
-            "## Runs", "", *_table(["tool @ input", "CPU s", "wall s", "peak MiB", "runs"], jobs), "",
+            f"# {self.title}", "", self.method, "",
+            *_table(["row", "what", "aim", "median (least - largest)", ""], rows), "",
+            "## Outputs", "", *_table(["outputs", "compared"], same), "",
+            "## Runs", "", *_table(["job", "CPU s", "wall s", "peak MiB", "runs"], jobs), "",
             "## Setting", "", *_table(["what", ""], [*self.about.items(), *self.corpus.items()]), "",
             ", ".join(f"{name} {version}" for name, version in self.versions.items()), "",
             "## Commands", "", "```", *(f"{name}:  {command}" for name, command in self.commands.items()), "```", "",
@@ -76,10 +77,11 @@ class Card:
         path.with_suffix(".json").write_text(self.json() + "\n")
 
 
-def _ratio(row: RowResult) -> str:
-    if row.ratio is None:
+def _figure(row: RowResult) -> str:
+    if row.figure is None:
         return "-"
-    return f"**{row.ratio.median:.3g}** ({row.ratio.least:.3g} - {row.ratio.largest:.3g})"
+    unit = f" {row.unit}" if row.unit else ""
+    return f"**{_digits(row.figure.median)}{unit}** ({_digits(row.figure.least)} - {_digits(row.figure.largest)})"
 
 
 def _verdict(row: RowResult) -> str:
@@ -88,8 +90,14 @@ def _verdict(row: RowResult) -> str:
     return {True: "met", False: "**not met**", None: "for information"}[row.met]
 
 
+def _digits(value: float) -> str:
+    """Three of them, without an exponent for the large."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
 def _seconds(spread: Spread) -> str:
-    return f"{spread.median:.2f} ({spread.least:.2f} - {spread.largest:.2f})"
+    digits = 2 if spread.median >= 1 else 4
+    return f"{spread.median:.{digits}f} ({spread.least:.{digits}f} - {spread.largest:.{digits}f})"
 
 
 def _table(head: list[str], rows: Iterable[Iterable[str]]) -> list[str]:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from megatron_heph.bench.card import Card, Measured, RowResult
+from megatron_heph.bench.card import Card, Measured
 from megatron_heph.bench.machine import commit, machine, versions_under
 from megatron_heph.bench.paired import NoiseError, Spread, in_turn
 from megatron_heph.bench.tokenize_inputs import make_inputs
@@ -57,14 +57,15 @@ def _card(settings: Settings, runs: Runs, rows: tuple[str, ...]) -> Card:
             spread = None if lacking else row.figure(peak if name == "memory" else cpu, runs.inputs.sizes)
         except NoiseError as error:
             lacking = [str(error)]
-        met = None if spread is None else row.met(spread)
-        results[name] = RowResult(row.against, row.aim_text(), spread, met, "; ".join(dict.fromkeys(lacking)))
+        results[name] = row.result(spread, lacking)
     measured = {
         job: Measured(Spread.of(cpu[job]), Spread.of([usage.wall for usage in found]), int(max(peak[job])), len(found))
         for job, found in runs.usages.items()
     }
     return Card(
         title="Tokenizing: JSONL to .bin/.idx",
+        method="Ratios are medians of paired runs, with the least and the largest. CPU is user + system time of a "
+        "process and its descendants.",
         about={
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit(ROOT), **machine(),
             **({"Megatron-LM": commit(settings.megatron_lm)} if settings.megatron_lm else {}),
@@ -72,6 +73,7 @@ def _card(settings: Settings, runs: Runs, rows: tuple[str, ...]) -> Card:
         versions=versions_under(settings.peer_python, _PACKAGES),
         corpus={**runs.inputs.describe(), "tokenizer": _describe_tokenizer(settings.tokenizer)},
         commands=runs.commands, rows=results, measured=measured, same=runs.same,
+        same_means="the same bytes (.bin and .idx)",
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from megatron_heph.bench.paired import Spread, ratios, without
+from megatron_heph.bench.row import Row
 
 # A job is "tool @ input".  Inputs: `ten` documents (what a start costs), `prefix` (20 MB: for peers that
 # are slow), `full` (the corpus), `hundred` (100 MB) and `repeated` (the corpus again and again, as files).
@@ -19,35 +20,6 @@ class Sizes:
     prefix: int
     full: int
     full_text: int
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One comparison.
-
-    Attributes:
-        against: whom, and how.
-        aim: the ratio to reach; None where the figure is for information.
-        at_most: whether the aim is an upper bound, else a lower one.
-        jobs: what has to run.
-        figure: the ratio from CPU seconds (for `memory`: from bytes).
-    """
-
-    against: str
-    aim: float | None
-    at_most: bool
-    jobs: tuple[str, ...]
-    figure: Callable[[Cpu, Sizes], Spread]
-
-    def aim_text(self) -> str:
-        """Such as "at most 0.7"."""
-        return "-" if self.aim is None else f"at {'most' if self.at_most else 'least'} {self.aim:g}"
-
-    def met(self, spread: Spread) -> bool | None:
-        """Whether the median reaches the aim."""
-        if self.aim is None:
-            return None
-        return spread.median <= self.aim if self.at_most else spread.median >= self.aim
 
 
 def _marginal(cpu: Cpu, tool: str, source: str) -> list[float]:

@@ -79,11 +79,12 @@ def test_a_card_says_what_was_not_measured(tmp_path):
     }
     spread = Spread(1.0, 0.9, 1.2)
     card = Card(
-        title="T", about={"cpu": "C"}, versions={"python": "3"}, corpus={"corpus": "c"}, commands={"ours": "heph"},
+        title="T", method="M", same_means="equal",
+        about={"cpu": "C"}, versions={"python": "3"}, corpus={"corpus": "c"}, commands={"ours": "heph"},
         rows=rows, measured={"ours @ ten": Measured(spread, spread, 1 << 20, 3)}, same={"x = y": False},
     )  # fmt: skip
     card.write(tmp_path / "card.md")
     text = (tmp_path / "card.md").read_text()
     assert "| a | one / two | at most 0.7 | **0.5** (0.4 - 0.6) | met |" in text
     assert "not measured: no --megatron-lm" in text and "**different**" in text
-    assert json.loads((tmp_path / "card.json").read_text())["rows"]["a"]["ratio"]["median"] == 0.5
+    assert json.loads((tmp_path / "card.json").read_text())["rows"]["a"]["figure"]["median"] == 0.5

@@ -25,9 +25,9 @@ def test_rows_are_measured_or_say_why_not(inputs, tmp_path):
                 "--repeat-bytes", "200000", "--card", str(card))  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["rows"]["fast"]["ratio"] is None and "no --megatron-lm" in found["rows"]["fast"]["lacking"]
-    assert found["rows"]["workers"]["ratio"]["median"] > 0
-    assert 0.5 < found["rows"]["memory"]["ratio"]["median"] < 2
+    assert found["rows"]["fast"]["figure"] is None and "no --megatron-lm" in found["rows"]["fast"]["lacking"]
+    assert found["rows"]["workers"]["figure"]["median"] > 0
+    assert 0.5 < found["rows"]["memory"]["figure"]["median"] < 2
     assert found["same"] == {"ours, 1 worker = ours, 2 workers (full)": True}
     assert found["corpus"]["corpus"].startswith("corpus.jsonl: ")
     assert "fast" in card.read_text() and json.loads(card.with_suffix(".json").read_text()) == found
