@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from megatron_heph.errors import InputError
+
 if TYPE_CHECKING:
     from data_tools.tokenize.workers import Progress
     from megatron_heph.formats.manifest import Manifest
@@ -102,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the pipeline and prints what it made."""
     from data_tools.tokenize.pipeline import Options, tokenize
 
+    block = _packing_block(args.pack, args.block)
     options = Options(
         tokenizer=args.tokenizer, scheme=args.scheme, engine=args.engine, special_tokens=args.special_tokens,
         eod=args.eod, append_eod=not args.no_eod, domain=args.domain, field=args.field, workers=args.workers,
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     line = _ProgressLine()
     try:
         manifest = tokenize(args.inputs, args.output, options, line.show, line.warn)
-        packed = _count_windows(args.output, args.pack, args.block, line)
+        packed = _count_windows(args.output, args.pack, block, line)
     finally:
         line.end()
     if args.json:
@@ -124,20 +127,35 @@ def run(args: argparse.Namespace) -> int:
 
 def _lengths(text: str) -> tuple[int, ...]:
     """`4096,8192`; argparse says so if it is none."""
-    return tuple(int(length) for length in text.split(","))
+    try:
+        return tuple(int(length) for length in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}; sample lengths are numbers such as 4096,8192") from error
+
+
+def _packing_block(lengths: tuple[int, ...], block: int | None) -> int:
+    """The tokens of a block, checked before anything is done."""
+    from megatron_heph.formats.pack_counts import check_packing
+    from megatron_heph.recipe.resolve import default_block
+
+    if block is not None and not lengths:
+        raise InputError(f"--block is {block}, and only --pack has blocks: give --pack 4096 too, or leave --block out.")
+    block = default_block(lengths) if block is None else block
+    for length in lengths:
+        check_packing(block, length)
+    return block
 
 
 def _count_windows(
-    prefix: Path, lengths: tuple[int, ...], block: int | None, line: _ProgressLine
+    prefix: Path, lengths: tuple[int, ...], block: int, line: _ProgressLine
 ) -> list[dict[str, int | str]]:
     """Makes the counts files of a source, and says what packing makes of it."""
     if not lengths:
         return []
     from megatron_heph.formats.indexed import TokenizedSource
     from megatron_heph.formats.pack_counts import counts_path, open_counts
-    from megatron_heph.recipe.resolve import default_block
 
-    source, block = TokenizedSource.open(prefix), default_block(lengths) if block is None else block
+    source = TokenizedSource.open(prefix)
     rows: list[dict[str, int | str]] = []
     for length in lengths:
         counts = open_counts(source, block, length, report=line.show_counting, warn=line.warn)

@@ -53,19 +53,21 @@ def open_counts(
 ) -> WindowCounts:
     """The counts of a source in blocks of `block` tokens, windows of `length` positions; made where they are missing.
 
-    They are looked for beside the source, and then in `cache` (default: the folder in the variable HEPH_CACHE, if
-    it is set), which is also where new ones go.  Of many processes one makes them and the others wait.  A file that
-    does not fit the source is made anew, and `warn` is told what did not fit.
+    They are looked for beside the source, and then in `cache` (default: `$HEPH_CACHE/pack`, or
+    `~/.cache/megatron_heph/pack`), which is also where new ones go if the source's folder cannot be written to.  Of
+    many processes one makes them and the others wait.  A file that does not fit the source is made anew, and `warn`
+    is told what did not fit.
 
     Raises InputError if the source cannot be read or packed, or if the file has to be written and cannot be.
     """
-    _check_legal(block, length)
-    cache = cache or (Path(os.environ[CACHE_VARIABLE]) if os.environ.get(CACHE_VARIABLE) else None)
-    paths = [counts_path(source, block, length, folder) for folder in ([cache, None] if cache else [None])]
+    check_packing(block, length)
+    root = os.environ.get(CACHE_VARIABLE)
+    cache = cache or (Path(root) if root else Path.home() / ".cache" / "megatron_heph") / "pack"
+    paths = [counts_path(source, block, length, folder) for folder in (None, cache)]
     for path in paths:
         if counts := _read_if_right(path, source, block, length, warn):
             return counts
-    path = paths[0]
+    path = paths[0] if _can_write(paths[0].parent) else paths[1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked_for(path, lambda: warn(f"waiting for another process, which makes {path}")) as alone:
@@ -124,10 +126,15 @@ def read_counts(path: Path, source: TokenizedSource, block: int, length: int) ->
     return counts
 
 
-def _check_legal(block: int, length: int) -> None:
+def check_packing(block: int, length: int) -> None:
+    """Raises InputError for a block or a window that is too small or too large to pack."""
     for name, value, most in (("block", block, LONGEST_BLOCK), ("length of a window", length, LONGEST_WINDOW)):
         if not 1 <= value <= most:
             raise InputError(f"The {name} is {value:,} tokens; a packed source has from 1 to {most:,}.")
+
+
+def _can_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)
 
 
 def _read_if_right(path: Path, source: TokenizedSource, block: int, length: int, warn: Warn) -> WindowCounts | None:
