@@ -15,7 +15,8 @@ from support.processes import ROOT
 FUZZ = ROOT / "csrc" / "fuzz"
 OUT = ROOT / "build" / "sanitize"
 ROUNDS = {
-    "fuzz_json": 30000, "fuzz_order": 5000, "fuzz_pack": 400, "fuzz_reader": 100, "fuzz_writer": 300, "fuzz_threads": 30,
+    "fuzz_json": 30000, "fuzz_order": 5000, "fuzz_pack": 400, "fuzz_reader": 100, "fuzz_writer": 300,
+    "fuzz_threads": 30,
 }  # fmt: skip
 PROGRAMS = sorted(path.stem for path in FUZZ.glob("fuzz_*.cpp"))
 SHARING = ("fuzz_threads", "fuzz_bpe", "fuzz_pack", "fuzz_reader")      # whose subject is shared by threads

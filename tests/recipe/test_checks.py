@@ -129,9 +129,11 @@ TRIPS: dict[str, list[tuple[list[str], list[str]]]] = {
         ),
         (
             [
-                *WEIGHTED, "data.megatron={sources=['agent', 'code', 'text'], samples=10}",
-                "data.sources.code.window=pack", "data.sources.text.max_epochs=2",
-            ],  # fmt: skip
+                *WEIGHTED,
+                "data.megatron={sources=['agent', 'code', 'text'], samples=10}",
+                "data.sources.code.window=pack",
+                "data.sources.text.max_epochs=2",
+            ],
             ['data.sources.code.window is "pack"', '"stream"', "data.sources.text.max_epochs is set", "no caps"],
         ),
     ],
