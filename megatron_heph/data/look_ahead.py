@@ -39,7 +39,6 @@ class LookAhead:
             return
         horizon = step + 2 + _BYTES // max(1, step_bytes)
         for ahead in range(max(step + 1, self._asked), horizon):
-            pieces = pieces_of(ahead)
-            for source, block in np.unique(pieces[:, [2, 3]] // [1, self._block], axis=0).tolist():
-                self._reader.want(source, block * self._block, self._block)
+            for source, start in pieces_of(ahead)[:, 2:4].tolist():
+                self._reader.want(source, start // self._block * self._block, self._block)  # once: it knows repetitions
         self._asked = horizon
