@@ -136,11 +136,11 @@ def _lengths(text: str) -> tuple[int, ...]:
 def _packing_block(lengths: tuple[int, ...], block: int | None) -> int:
     """The tokens of a block, checked before anything is done."""
     from megatron_heph.formats.pack_counts import check_packing
-    from megatron_heph.recipe.resolve import default_block
+    from megatron_heph.recipe.resolve import default_block, packed_block
 
     if block is not None and not lengths:
         raise InputError(f"--block is {block}, and only --pack has blocks: give --pack 4096 too, or leave --block out.")
-    block = default_block(lengths) if block is None else block
+    block = packed_block(default_block(lengths) if block is None else block)
     for length in lengths:
         check_packing(block, length)
     return block

@@ -11,6 +11,7 @@ from megatron_heph.data.packing import PackedOrder, prepare_counts
 from megatron_heph.data.segments import Place
 from megatron_heph.data.sources import Sources, TrainingSource
 from megatron_heph.formats.pack_counts import Report, Warn
+from megatron_heph.recipe.resolve import packed_block
 from megatron_heph.recipe.resolved import Resolved
 
 
@@ -69,12 +70,12 @@ class _Stream:
 def prepare(resolved: Resolved, sources: Sources, report: Report, warn: Warn) -> None:
     """Has all that the orders of the sources need besides them: the window counts of those that are packed."""
     packed = [source.tokens for source in sources.values() if source.node.window == "pack"]
-    prepare_counts(packed, resolved.block, [stage.sequence for stage in resolved.recipe.stage], report, warn)
+    prepare_counts(packed, packed_block(resolved.block), [stage.sequence for stage in resolved.recipe.stage], report, warn)
 
 
 def open_order(source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> SourceOrder:
     """The order of a source's samples of `sequence` positions, from `begin` on."""
     if source.node.window == "pack":
         key = source_key(resolved.recipe.seed, source.name)
-        return PackedOrder(source.tokens, resolved.block, key, begin, sequence)
+        return PackedOrder(source.tokens, packed_block(resolved.block), key, begin, sequence)
     return _Stream(source, begin, sequence, resolved)
