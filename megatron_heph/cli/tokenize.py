@@ -86,7 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--block",
         type=int,
         metavar="N",
-        help="data.block of that run, in tokens (default: a recipe's own for these lengths)",
+        help="tokens that are packed together: eight times the data.block of that run (default: as a run of these "
+        "lengths has it)",
     )
     parser.add_argument(
         "--engine",
@@ -140,7 +141,7 @@ def _packing_block(lengths: tuple[int, ...], block: int | None) -> int:
 
     if block is not None and not lengths:
         raise InputError(f"--block is {block}, and only --pack has blocks: give --pack 4096 too, or leave --block out.")
-    block = packed_block(default_block(lengths) if block is None else block)
+    block = packed_block(default_block(lengths)) if block is None else block
     for length in lengths:
         check_packing(block, length)
     return block

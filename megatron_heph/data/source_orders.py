@@ -70,7 +70,8 @@ class _Stream:
 def prepare(resolved: Resolved, sources: Sources, report: Report, warn: Warn) -> None:
     """Has all that the orders of the sources need besides them: the window counts of those that are packed."""
     packed = [source.tokens for source in sources.values() if source.node.window == "pack"]
-    prepare_counts(packed, packed_block(resolved.block), [stage.sequence for stage in resolved.recipe.stage], report, warn)
+    lengths = [stage.sequence for stage in resolved.recipe.stage]
+    prepare_counts(packed, packed_block(resolved.block), lengths, report, warn)
 
 
 def open_order(source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> SourceOrder:
