@@ -11,7 +11,7 @@ import pytest
 from support.processes import heph
 
 from megatron_heph.bench.meter import Meter
-from megatron_heph.formats.indexed import IndexedShard, TokenizedSource
+from megatron_heph.formats.indexed import TokenizedSource
 
 MAKERS = Path(__file__).parents[2] / "benchmarks" / "data"
 
