@@ -105,8 +105,8 @@ MegatronOrder::MegatronOrder(std::vector<std::shared_ptr<MegatronSource>> source
     }
 }
 
-// The product is rounded before the difference wherever Megatron's helper is compiled so: neither asks for fused
-// operations, so that a compiler treats both alike.
+// The same operations in the same order as in Megatron, where the last bit decides.  Where a compiler fuses the product
+// and the difference (never on x86-64 unless asked), it does so in Megatron's helper too.
 void MegatronOrder::blend(const std::vector<double>& weights) {
     source_.reserve(samples_);
     earlier_.reserve(samples_);

@@ -31,13 +31,13 @@ std::shared_ptr<const TokenShard> OpenShards::get(std::size_t index) {
         Slot& slot = slots_[index];
         slot.used = ++uses_;
         if (slot.shard) return slot.shard;
-        make_room();
     }
     // Opening may take a network's time: others go on meanwhile, and of two that open the same shard one wins.
     auto opened = std::make_shared<const TokenShard>(specs_[index], counters_);
     const std::lock_guard<std::mutex> lock(mutex_);
     Slot& slot = slots_[index];
     if (!slot.shard) {
+        make_room();
         slot.shard = std::move(opened);
         open_.push_back(index);
     }

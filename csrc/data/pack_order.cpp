@@ -152,6 +152,7 @@ std::int64_t PackOrder::first_of(std::uint64_t turn) const {
 void PackOrder::find(std::uint64_t start, std::uint64_t count, std::uint64_t samples,
                      std::vector<std::uint64_t>& out) const {
     if (count == 0 || samples == 0) return;
+    count = std::min(count, reader_->total_tokens() - std::min(start, reader_->total_tokens()));
     const auto begin = static_cast<std::int64_t>(start), end = static_cast<std::int64_t>(start + count);
     const auto limit = static_cast<std::int64_t>(samples);
     const auto size = static_cast<std::uint64_t>(block_);

@@ -46,7 +46,10 @@ void SourceFile::read(std::uint64_t offset, void* out, std::size_t size) const {
             if (errno == EINTR) continue;
             throw FileError("read the file", path_, errno);
         }
-        if (count == 0) throw std::runtime_error(path_ + " ends at byte " + std::to_string(offset) + ", too early");
+        if (count == 0) {
+            throw std::invalid_argument(path_ + " ends at byte " + std::to_string(offset) + ", " + std::to_string(size) +
+                                        " bytes too early: it was cut short while it was read. Copy it again.");
+        }
         bytes += count;
         offset += static_cast<std::uint64_t>(count);
         size -= static_cast<std::size_t>(count);

@@ -28,7 +28,7 @@ public:
     SourceFile(const SourceFile&) = delete;
     SourceFile& operator=(const SourceFile&) = delete;
 
-    // Throws FileError, and std::runtime_error if the file ends before.
+    // Throws FileError, and std::invalid_argument if the file ends before.
     void read(std::uint64_t offset, void* out, std::size_t size) const;
     std::uint64_t size() const;
     int fd() const { return fd_; }

@@ -166,6 +166,24 @@ bool same(const std::vector<Run>& a, const std::vector<Run>& b) {
                       [](const Run& x, const Run& y) { return x.start == y.start && x.count == y.count; });
 }
 
+// Which samples read a position, against a look at all of them.
+void check_found(fuzz::Random& random, const Source& source, const heph::PackOrder& order, std::uint64_t samples,
+                 std::int64_t length) {
+    const std::uint64_t total = source.reader->total_tokens(), start = random.below(total);
+    const std::uint64_t count = 1 + random.below(60);
+    std::vector<std::uint64_t> found, expected;
+    order.find(start, count, samples, found);
+    for (std::uint64_t k = 0; k < samples; ++k) {
+        const std::vector<Run> runs = sample(order, k, length);
+        if (std::any_of(runs.begin(), runs.end(), [&](const Run& run) {
+                return run.start < static_cast<std::int64_t>(start + count) &&
+                       run.start + run.count > static_cast<std::int64_t>(start);
+            })) expected.push_back(k);
+    }
+    std::sort(found.begin(), found.end());
+    FUZZ_CHECK(found == expected);
+}
+
 // Threads that share an order get what one alone gets.
 void check_threads(const heph::PackOrder& order, std::uint64_t samples, std::int64_t length, std::uint64_t seed) {
     std::vector<std::vector<Run>> found[2];
@@ -214,6 +232,7 @@ heph::PackPlace read_on(fuzz::Random& random, const Source& source, std::int64_t
             FUZZ_CHECK(same(sample(later, ahead, length), sample(order, k + ahead, length)));
         }
     }
+    check_found(random, source, order, samples, length);
     return order.place(samples);
 }
 

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from megatron_heph.errors import InputError
+
 if TYPE_CHECKING:
     from data_tools.tokenize.workers import Progress
     from megatron_heph.formats.manifest import Manifest
@@ -73,6 +75,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--merge", action="store_true", help="make one Megatron pair of the shards: PREFIX.bin and PREFIX.idx"
     )
     parser.add_argument(
+        "--pack",
+        type=_lengths,
+        default=(),
+        metavar="L[,L...]",
+        help="also count the windows that documents pack into at these sample lengths, as a run with window = 'pack' "
+        "does at its start: PREFIX.pack-BLOCK-L",
+    )
+    parser.add_argument(
+        "--block",
+        type=int,
+        metavar="N",
+        help="data.block of that run, in tokens (default: a recipe's own for these lengths)",
+    )
+    parser.add_argument(
         "--engine",
         choices=("auto", "native", "gigatoken", "tokenizers", "sentencepiece", "tiktoken"),
         default="auto",
@@ -88,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the pipeline and prints what it made."""
     from data_tools.tokenize.pipeline import Options, tokenize
 
+    block = _packing_block(args.pack, args.block)
     options = Options(
         tokenizer=args.tokenizer, scheme=args.scheme, engine=args.engine, special_tokens=args.special_tokens,
         eod=args.eod, append_eod=not args.no_eod, domain=args.domain, field=args.field, workers=args.workers,
@@ -96,13 +113,59 @@ def run(args: argparse.Namespace) -> int:
     line = _ProgressLine()
     try:
         manifest = tokenize(args.inputs, args.output, options, line.show, line.warn)
+        packed = _count_windows(args.output, args.pack, block, line)
     finally:
         line.end()
     if args.json:
-        print(json.dumps(_summary(args.output, manifest, line)))
+        print(json.dumps({**_summary(args.output, manifest, line), "packed": packed}))
     else:
         print(_table(args.output, manifest, line))
+        for row in packed:
+            print(f"{'packed':<14} {_packed_line(row)}")
     return 0
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    """`4096,8192`; argparse says so if it is none."""
+    try:
+        return tuple(int(length) for length in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}; sample lengths are numbers such as 4096,8192") from error
+
+
+def _packing_block(lengths: tuple[int, ...], block: int | None) -> int:
+    """The tokens of a block, checked before anything is done."""
+    from megatron_heph.formats.pack_counts import check_packing
+    from megatron_heph.recipe.resolve import default_block
+
+    if block is not None and not lengths:
+        raise InputError(f"--block is {block}, and only --pack has blocks: give --pack 4096 too, or leave --block out.")
+    block = default_block(lengths) if block is None else block
+    for length in lengths:
+        check_packing(block, length)
+    return block
+
+
+def _count_windows(
+    prefix: Path, lengths: tuple[int, ...], block: int, line: _ProgressLine
+) -> list[dict[str, int | str]]:
+    """Makes the counts files of a source, and says what packing makes of it."""
+    if not lengths:
+        return []
+    from megatron_heph.formats.indexed import TokenizedSource
+    from megatron_heph.formats.pack_counts import counts_path, open_counts
+
+    source = TokenizedSource.open(prefix)
+    rows: list[dict[str, int | str]] = []
+    for length in lengths:
+        counts = open_counts(source, block, length, report=line.show_counting, warn=line.warn)
+        path = counts_path(source, block, length)
+        rows.append({"file": path.name, "block": block, "length": length, "windows": counts.total})
+    return rows
+
+
+def _packed_line(row: dict[str, int | str]) -> str:
+    return f"{row['windows']:,} windows of {row['length']:,} in blocks of {row['block']:,} ({row['file']})"
 
 
 class _ProgressLine:
@@ -121,14 +184,19 @@ class _ProgressLine:
             self._started = now      # what comes before the first byte says nothing about the rest
         if now < self._next:
             return
-        self._next = now + (_TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS)
         done = progress.kept_bytes + progress.disk_bytes
         rate = progress.disk_bytes / max(now - self._started, 1e-3)
         left = _duration((total - done) / rate) + " left" if rate else "reading"
         share = done / total if total else 1.0
-        text = (
-            f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  {left}"
-        )
+        self._write(f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  {left}")
+
+    def show_counting(self, done: int, blocks: int) -> None:
+        """Progress of counting windows."""
+        if time.monotonic() >= self._next:
+            self._write(f"{done / blocks:4.0%}  counting windows, {done:,} of {blocks:,} blocks")
+
+    def _write(self, text: str) -> None:
+        self._next = time.monotonic() + (_TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS)
         if self._terminal:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         else:

@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked, then trains; goes on where the run folder's run stands."""
+    from megatron_heph.cli.counting import Counting
+    from megatron_heph.data.source_orders import prepare
     from megatron_heph.data.sources import open_heldout, open_training
     from megatron_heph.recipe.resolve import load_recipe, resolve
     from megatron_heph.train.local import run_local
@@ -31,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     resolved = folder.settle(resolved)
     saved, sources = folder.newest(), open_training(resolved)
     open_heldout(resolved)
+    counting = Counting()
+    prepare(resolved, sources, counting.show, counting.warn)
     first = os.environ.get("RANK", "0") == "0"
     if first:
         changes = folder.changes(resolved) if saved else []

@@ -27,6 +27,6 @@ class Batch:
     cu_seqlens: npt.NDArray[np.int32]   # [segments + 1], strictly ascending from 0 to B * L; rows' ends are among them
 
     @property
-    def sources_BL(self) -> npt.NDArray[np.int64]:
+    def sources_BL(self) -> npt.NDArray[np.int64]:  # noqa: N802 -- a shape suffix, as in the fields
         """The source of every position; a view, no memory."""
         return np.broadcast_to(self.sources_B[:, None], self.tokens_BL.shape)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from megatron_heph.data.batch import Batch
+from megatron_heph.data.look_ahead import LookAhead
 from megatron_heph.data.mixture import Mixture
 from megatron_heph.data.order import SampleOrder
 from megatron_heph.data.reading import BatchReader
@@ -50,10 +51,13 @@ class Loader:
             apart=[name in segment.apart for name in sources],
             vocab=resolved.shape.vocab,
         )
+        self._ahead = LookAhead(self.reader, resolved.block)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """This rank's samples of the segment's step `step` (from 0): every `ranks`-th of the step's samples."""
         pieces, sources_B = self.pieces(step, rank, ranks)
+        size = len(sources_B) * self.segment.sequence * self.reader.dtype.itemsize
+        self._ahead.at(step, size, lambda ahead: self.pieces(ahead, rank, ranks)[0])
         return self.reader.read(pieces, sources_B, self.segment.sequence)
 
     def pieces(

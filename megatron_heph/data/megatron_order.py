@@ -96,20 +96,16 @@ class MegatronOrder:
         last = first + (count - 1) * stride
         if last >= self.samples:
             raise InputError(
-                f"Sample {last} is asked for, and this Megatron order was built for {self.samples}: Megatron's order "
-                f"depends on the number of samples, so that it ends where the job ends. Stop at {self.samples} samples, "
-                f"or go on with the order of this project."
+                f"Sample {last} is asked for, and this Megatron order was built for {self.samples}: it depends on the "
+                f"number of samples, and ends where the job ends. Stop there, or go on with this project's order."
             )
         return self._order.pieces(first, count, stride)
 
 
-def _check(
-    lengths: Mapping[str, npt.NDArray[np.int32]],
-    weights: Sequence[float] | None,
-    sequence: int,
-    samples: int,
-    seed: int,
-) -> None:
+_Lengths = Mapping[str, npt.NDArray[np.int32]]
+
+
+def _check(lengths: _Lengths, weights: Sequence[float] | None, sequence: int, samples: int, seed: int) -> None:
     if not 0 < len(lengths) < 32767:
         raise InputError(f"A Megatron order blends 1 to 32,766 sources, and these are {len(lengths)}.")
     if weights is not None and (len(weights) != len(lengths) or not all(0 < w < math.inf for w in weights)):

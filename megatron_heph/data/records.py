@@ -10,6 +10,7 @@ from pathlib import Path
 from megatron_heph.data.sources import Sources, TrainingSource
 from megatron_heph.errors import InputError
 from megatron_heph.formats.indexed import TokenizedSource
+from megatron_heph.recipe.tree import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class SourceRecord:
 
     path: str
     domain: str
-    window: str
+    window: Window
     tokens: int
     identity: str
 

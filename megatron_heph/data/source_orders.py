@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Protocol
 
 from megatron_heph import _native
 from megatron_heph.data.order import source_key
+from megatron_heph.data.packing import PackedOrder, prepare_counts
 from megatron_heph.data.segments import Place
-from megatron_heph.data.sources import TrainingSource
-from megatron_heph.formats.indexed import TokenizedSource
-from megatron_heph.formats.pack_counts import Report, open_counts
+from megatron_heph.data.sources import Sources, TrainingSource
+from megatron_heph.formats.pack_counts import Report, Warn
 from megatron_heph.recipe.resolved import Resolved
 
 
@@ -68,52 +66,15 @@ class _Stream:
             start += inside
 
 
-class _Pack:
-    def __init__(self, source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> None:
-        key = source_key(resolved.recipe.seed, source.name)
-        counts = window_counts(source.tokens, resolved.block, sequence)
-        self.native = _native.PackOrder(
-            source.tokens.reader, counts, resolved.block, key, (begin.cursor, begin.used), sequence
-        )
-        self._block, self._key, self._blocks = resolved.block, key, -(-source.total_tokens // resolved.block)
-
-    def place(self, samples: int) -> Place:
-        cursor, used = self.native.place(samples)
-        return Place(cursor, tuple((length, windows) for length, windows in used))
-
-    def epochs(self, samples: int) -> float:
-        return self.native.epochs(samples)
-
-    def find(self, start: int, count: int, samples: int) -> set[int]:
-        found = set()
-        first, last = self.place(0).cursor, self.place(samples).cursor
-        for block in range(start // self._block, (start + count - 1) // self._block + 1):
-            for epoch in range(first // self._blocks, last // self._blocks + 1):
-                permutation = _native.Permutation(self._blocks, self._key, epoch)
-                turn = epoch * self._blocks + int(permutation.inverse(block))
-                found |= {number for number in self._of_turn(turn, samples) if self._reads(number, start, count)}
-        return found
-
-    def _of_turn(self, turn: int, samples: int) -> range:
-        """The samples of a block, by the blocks before it since the run began."""
-        numbers = range(samples)
-        least = bisect_left(numbers, turn, key=lambda number: self.place(number).cursor)
-        return range(least, bisect_left(numbers, turn + 1, lo=least, key=lambda number: self.place(number).cursor))
-
-    def _reads(self, number: int, start: int, count: int) -> bool:
-        pieces = self.native.pieces(number)
-        return bool(((pieces[:, 3] < start + count) & (pieces[:, 3] + pieces[:, 4] > start)).any())
-
-
-@lru_cache(maxsize=64)
-def window_counts(
-    source: TokenizedSource, block: int, sequence: int, report: Report = lambda done, blocks: None
-) -> _native.WindowCounts:
-    """The stored counts of a packed source; they are made where they are missing."""
-    return open_counts(source, block, sequence, report=report)
+def prepare(resolved: Resolved, sources: Sources, report: Report, warn: Warn) -> None:
+    """Has all that the orders of the sources need besides them: the window counts of those that are packed."""
+    packed = [source.tokens for source in sources.values() if source.node.window == "pack"]
+    prepare_counts(packed, resolved.block, [stage.sequence for stage in resolved.recipe.stage], report, warn)
 
 
 def open_order(source: TrainingSource, begin: Place, sequence: int, resolved: Resolved) -> SourceOrder:
     """The order of a source's samples of `sequence` positions, from `begin` on."""
-    kind = _Pack if source.node.window == "pack" else _Stream
-    return kind(source, begin, sequence, resolved)
+    if source.node.window == "pack":
+        key = source_key(resolved.recipe.seed, source.name)
+        return PackedOrder(source.tokens, resolved.block, key, begin, sequence)
+    return _Stream(source, begin, sequence, resolved)

@@ -27,11 +27,6 @@ class TrainingSource:
         """Tokens of the source."""
         return self.tokens.total_tokens
 
-    @property
-    def apart(self) -> bool:
-        """Whether its documents do not see each other."""
-        return self.node.attention == "document" or (self.node.attention == "auto" and self.node.window == "pack")
-
 
 Sources = dict[str, TrainingSource]
 

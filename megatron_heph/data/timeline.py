@@ -11,11 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from megatron_heph.data.loader import Loader
+from megatron_heph.data.moved_loader import MovedLoader
 from megatron_heph.data.segments import Point, Segment
 from megatron_heph.data.sources import Sources, shares
 from megatron_heph.errors import InputError
 from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Stage
+
+AnyLoader = Loader | MovedLoader
+
+
+def open_loader(segment: Segment, sources: Sources, resolved: Resolved) -> AnyLoader:
+    """The loader of a segment."""
+    return (Loader if segment.megatron is None else MovedLoader)(segment, sources, resolved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,7 @@ class Part:
 
     stage: Stage
     segment: Segment
-    loader: Loader
+    loader: AnyLoader
     first: int
     stop: int
     capped: tuple[str, ...] = ()        # the sources whose cap ended it
@@ -107,25 +115,34 @@ def _going_on(
     if loader is None or replace(loader.segment, megatron=last.megatron) != last:
         return None
     if loader.segment != last:
-        loader = Loader(last, sources, resolved)
+        loader = open_loader(last, sources, resolved)
     return _part(stage, loader, point.step - last.step, wanted)
 
 
 def _segment(
     resolved: Resolved, sources: Sources, stage: Stage, point: Point
-) -> tuple[Loader | None, tuple[str, ...]]:
+) -> tuple[AnyLoader | None, tuple[str, ...]]:
     """The segment that begins at `point`, without the sources that have no step left within their cap, and those.
 
     They leave their share to others, whose caps may then be too near as well.  None without any that is left.
     """
     live = dict(sources)
-    while weights := shares(stage.mixture, live):
-        loader = Loader(_make(resolved, sources, stage, point, weights), sources, resolved)
+    while weights := _shares(resolved, stage, live):
+        loader = open_loader(_make(resolved, sources, stage, point, weights), sources, resolved)
         steps, capped = loader.steps_within_caps(1)
-        if steps:
-            return loader, tuple(name for name in sources if name not in live)
+        if steps or not capped:
+            return (loader if steps else None), tuple(name for name in sources if name not in live)
         live = {name: source for name, source in live.items() if name not in capped}
     return None, tuple(name for name in sources if name not in live)
+
+
+def _shares(resolved: Resolved, stage: Stage, live: Sources) -> dict[str, float]:
+    """The share of each source; a Megatron run's order has its own, whatever the stage's mixture says."""
+    moved = resolved.recipe.data.megatron
+    if moved is None:
+        return shares(stage.mixture, live)
+    weights = {name: live[name].node.weight or 1.0 for name in moved.sources}
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 
 def _make(
@@ -138,18 +155,23 @@ def _make(
         sequence=stage.sequence,
         samples=resolved.samples(stage),
         weights=weights,
-        apart=tuple(name for name in weights if sources[name].apart),
+        apart=tuple(name for name in weights if sources[name].node.apart),
         begin=dict(point.places),       # also of sources without a share: why they have none can be told again
         megatron=None if moved is None else moved.consumed + point.tokens // stage.sequence,
     )
 
 
-def _part(stage: Stage, loader: Loader, first: int, wanted: int) -> Part:
+def _part(stage: Stage, loader: AnyLoader, first: int, wanted: int) -> Part:
     stop, capped = loader.steps_within_caps(first + wanted)
     return Part(stage, loader.segment, loader, first, max(first, stop), capped)
 
 
 def _nothing_left(stage: Stage, point: Point, capped: tuple[str, ...], wanted: int) -> str:
+    if not capped:
+        return (
+            f"At step {point.step} of the run, with {wanted} steps of stage {stage.name} to do, the Megatron order has "
+            f"no step left (data.megatron.samples, less consumed): lower stage.{stage.name}.tokens."
+        )
     return (
         f"At step {point.step} of the run, with {wanted} steps of stage {stage.name} to do, the sources "
         f"{', '.join(capped)} have no step left within their caps, and the stage has no other to read: raise "

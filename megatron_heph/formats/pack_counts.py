@@ -35,6 +35,7 @@ _HEADER = struct.Struct("<8sIIQQQQQ16sQ")
 _FIELDS = ("version", "block", "length", "tokens", "documents", "blocks", "identity")
 _TOKENS_AT_ONCE = 1 << 26       # between two reports of progress
 _READ_BYTES = 4 << 20
+_REMOVE = "Remove it: it is made again."
 
 Report = Callable[[int, int], None]
 """Called with the blocks counted so far, and all of them."""
@@ -50,21 +51,23 @@ def open_counts(
     report: Report = lambda done, blocks: None,
     warn: Warn = lambda line: None,
 ) -> WindowCounts:
-    """The counts of a source in blocks of `block` tokens and windows of `length` positions; made where they are missing.
+    """The counts of a source in blocks of `block` tokens, windows of `length` positions; made where they are missing.
 
-    They are looked for beside the source, and then in `cache` (default: the folder in the variable HEPH_CACHE, if
-    it is set), which is also where new ones go.  Of many processes one makes them and the others wait.  A file that
-    does not fit the source is made anew, and `warn` is told what did not fit.
+    They are looked for beside the source, and then in `cache` (default: `$HEPH_CACHE/pack`, or
+    `~/.cache/megatron_heph/pack`), which is also where new ones go if the source's folder cannot be written to.  Of
+    many processes one makes them and the others wait.  A file that does not fit the source is made anew, and `warn`
+    is told what did not fit.
 
     Raises InputError if the source cannot be read or packed, or if the file has to be written and cannot be.
     """
-    _check_legal(block, length)
-    cache = cache or (Path(os.environ[CACHE_VARIABLE]) if os.environ.get(CACHE_VARIABLE) else None)
-    paths = [counts_path(source, block, length, folder) for folder in ([cache, None] if cache else [None])]
+    check_packing(block, length)
+    root = os.environ.get(CACHE_VARIABLE)
+    cache = cache or (Path(root) if root else Path.home() / ".cache" / "megatron_heph") / "pack"
+    paths = [counts_path(source, block, length, folder) for folder in (None, cache)]
     for path in paths:
         if counts := _read_if_right(path, source, block, length, warn):
             return counts
-    path = paths[0]
+    path = paths[0] if _can_write(paths[0].parent) else paths[1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked_for(path, lambda: warn(f"waiting for another process, which makes {path}")) as alone:
@@ -106,27 +109,32 @@ def read_counts(path: Path, source: TokenizedSource, block: int, length: int) ->
             if found[name] != expected[name]:
                 raise InputError(
                     f"{path} was made for another source or packing: its {name} is {_shown(found[name])}, and "
-                    f"{_shown(expected[name])} is right for {source.prefix}. Remove it: it is made again."
+                    f"{_shown(expected[name])} is right for {source.prefix}. {_REMOVE}"
                 )
         counts, hash_ = WindowCounts(expected["blocks"]), xxhash.xxh3_64()
         size, right = os.fstat(stream.fileno()).st_size, _HEADER.size + 4 * counts.blocks
         if size != right:
-            raise InputError(f"{path} has {size} bytes, and {right} are right for its header. Remove it: it is made again.")
+            raise InputError(f"{path} has {size} bytes, and {right} are right for its header. {_REMOVE}")
         while part := stream.read(_READ_BYTES):
             hash_.update(part)
             counts.append(np.frombuffer(part, "<u4"))
     if counts.filled != counts.blocks or hash_.intdigest() != checksum:
         raise InputError(
             f"{path} is damaged: the checksum of its counts is {hash_.intdigest():016x}, and its header says "
-            f"{checksum:016x}. Remove it: it is made again."
+            f"{checksum:016x}. {_REMOVE}"
         )
     return counts
 
 
-def _check_legal(block: int, length: int) -> None:
+def check_packing(block: int, length: int) -> None:
+    """Raises InputError for a block or a window that is too small or too large to pack."""
     for name, value, most in (("block", block, LONGEST_BLOCK), ("length of a window", length, LONGEST_WINDOW)):
         if not 1 <= value <= most:
             raise InputError(f"The {name} is {value:,} tokens; a packed source has from 1 to {most:,}.")
+
+
+def _can_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)
 
 
 def _read_if_right(path: Path, source: TokenizedSource, block: int, length: int, warn: Warn) -> WindowCounts | None:
@@ -135,7 +143,7 @@ def _read_if_right(path: Path, source: TokenizedSource, block: int, length: int,
     try:
         return read_counts(path, source, block, length)
     except InputError as error:
-        warn(f"{str(error).removesuffix(' Remove it: it is made again.')} It is made anew.")
+        warn(f"{str(error).removesuffix(_REMOVE)}It is made anew.")
         return None
 
 
@@ -184,8 +192,9 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[dict, int]:
     raw = stream.read(_HEADER.size)
     if len(raw) < _HEADER.size or raw[: len(_MAGIC)] != _MAGIC:
         raise InputError(
-            f"{path} is no file of window counts: it begins with {raw[:8]!r} and has {os.fstat(stream.fileno()).st_size} "
-            f"bytes, and such a file begins with {_MAGIC!r} and has {_HEADER.size} or more. Remove it: it is made again."
+            f"{path} is no file of window counts: it begins with {raw[:8]!r} and has "
+            f"{os.fstat(stream.fileno()).st_size} bytes, and such a file begins with {_MAGIC!r} and has {_HEADER.size} "
+            f"or more. {_REMOVE}"
         )
     _, version, _, *rest, checksum = _HEADER.unpack(raw)
     return dict(zip(_FIELDS, (version, *rest), strict=True)), checksum
@@ -194,7 +203,8 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[dict, int]:
 def _sample(path: Path, places: int = 64, size: int = 4096) -> bytes:
     with path.open("rb") as stream:
         end = os.fstat(stream.fileno()).st_size
-        return b"".join(os.pread(stream.fileno(), size, at * max(end - size, 0) // (places - 1)) for at in range(places))
+        last = max(end - size, 0)
+        return b"".join(os.pread(stream.fileno(), size, at * last // (places - 1)) for at in range(places))
 
 
 def _shown(value: int | bytes) -> str:
@@ -204,6 +214,6 @@ def _shown(value: int | bytes) -> str:
 def _cannot_write(path: Path, error: OSError, block: int, length: int) -> str:
     return (
         f"{error.filename or path}: {error.strerror}. The window counts of a packed source are kept beside it, in "
-        f"{path.name}: let a process that may write there make them (`heph tokenize ... --pack {length} --block {block}` "
-        f"does), or set {CACHE_VARIABLE} to a folder that this one may write to."
+        f"{path.name}: let a process that may write there make them (`heph tokenize ... --pack {length} --block "
+        f"{block}` does), or set {CACHE_VARIABLE} to a folder that this one may write to."
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from megatron_heph._native import read_index_header
 from megatron_heph.errors import InputError
@@ -97,16 +98,20 @@ def read_shard(prefix: Path | str) -> Shard:
 
 
 def longest_sequence(shard: Shard) -> int:
-    """The tokens of a pair's longest sequence; reads the lengths."""
-    lengths = np.fromfile(shard.idx_path, "<i4", shard.sequences, offset=HEADER_BYTES)
-    return int(lengths.max(initial=0))
+    """The tokens of a pair's longest sequence."""
+    return int(sequence_lengths(shard).max(initial=0))
+
+
+def sequence_lengths(shard: Shard) -> npt.NDArray[np.int32]:
+    """The tokens of every sequence of a pair, int32 [sequences]; all in memory."""
+    return np.fromfile(shard.idx_path, np.dtype("<i4"), shard.sequences, offset=HEADER_BYTES)
 
 
 def input_error(error: ValueError | OSError) -> InputError:
     """What a failed read of a source says: the native reader's own text, or what the system says of which file."""
     if not isinstance(error, OSError):
         return InputError(str(error))
-    what = f"{error.filename} cannot be read: {error.strerror}."
+    what = f"{error.filename}: {error.strerror}."
     if isinstance(error, FileNotFoundError):
         return InputError(f"{what} Copy it again, or run `heph tokenize` again.")
     return InputError(f"{what} Mend the file or its file system, and start again.")

@@ -51,8 +51,7 @@ class Activations:
     @property
     def _documents(self) -> bool:
         """Whether a micro-batch may hold several segments a sample."""
-        sources = self.resolved.recipe.data.sources.values()
-        return any(s.attention == "document" or (s.attention == "auto" and s.window == "pack") for s in sources)
+        return any(source.apart for source in self.resolved.recipe.data.sources.values())
 
     def of(self, chunk: Chunk) -> int:
         """One pass through a chunk; the loss apart."""

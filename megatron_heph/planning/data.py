@@ -13,6 +13,7 @@ from megatron_heph.data.sources import Sources
 from megatron_heph.data.timeline import parts
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.recipe.resolved import Resolved
+from megatron_heph.recipe.tree import Window
 
 if TYPE_CHECKING:
     from megatron_heph.checkpoint.store import TrainState
@@ -28,7 +29,7 @@ class SourcePlan:
     name: str
     domain: str
     path: str
-    window: str                         # "stream" or "pack"
+    window: Window
     tokens: int                         # in the source
     taken: int                          # positions of the whole run; where packed, with what fills windows up
     taken_by_stage: dict[str, int]

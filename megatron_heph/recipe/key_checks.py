@@ -135,7 +135,7 @@ def sources_share_their_domain(r: Resolved) -> Iterator[str]:
             missing = next(name for name, weight in members.items() if weight is None)
             yield (
                 f"data.sources.{given[0]}.weight is {members[given[0]]}, but data.sources.{missing}, of the same "
-                f"domain {domain!r}, has none: give all sources of a domain a weight, or none (they then share by tokens)."
+                f"domain {domain!r}, has none: give all sources of a domain a weight, or none (they share by tokens)."
             )
         elif given and not any(members.values()):
             yield f"All sources of the domain {domain!r} have the weight 0: give one at least a weight above it."
@@ -168,6 +168,9 @@ def megatron_order_is_whole(r: Resolved) -> Iterator[str]:
         yield f"data.megatron.sources lacks {missing[0]!r} of [data.sources]: name it there, or remove the source."
     if len(order.sources) > 1 and any(nodes[name].weight is None for name in order.sources if name in nodes):
         yield "With data.megatron every source of [data.sources] needs the weight that it has in the run's --data-path."
+    for name in order.sources:
+        if name in nodes and nodes[name].max_epochs is not None:
+            yield f"data.sources.{name}.max_epochs is set, but Megatron's order knows no caps: remove it."
     if not 0 <= order.consumed < order.samples:
         yield f"data.megatron.consumed is {order.consumed}; it is from 0 to samples - 1 = {order.samples - 1}."
     lengths = {stage.sequence for stage in r.recipe.stage}

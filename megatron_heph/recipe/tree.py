@@ -12,6 +12,7 @@ from typing import Literal
 from megatron_heph.formats.toml_tree import Tokens
 
 Auto = Literal["auto"]
+Window = Literal["stream", "pack"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,15 @@ class Source:
     path: str
     domain: str
     weight: float | None = None         # within its domain; None: by tokens
-    window: Literal["stream", "pack"] = "stream"
+    window: Window = "stream"
     attention: Literal["auto", "window", "document"] = "auto"  # auto: document where packed
     max_epochs: float | None = None     # the cap; None: no end
     at_cap: Literal["drop", "stop", "refuse"] = "drop"
+
+    @property
+    def apart(self) -> bool:
+        """Whether its documents do not see each other."""
+        return self.attention == "document" or (self.attention == "auto" and self.window == "pack")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from megatron_heph.checkpoint.store import TrainState
-from megatron_heph.data.loader import Loader
 from megatron_heph.data.records import as_recorded, reopen
 from megatron_heph.data.segments import Point, segment_at
 from megatron_heph.data.sources import Sources, TrainingSource, open_training
-from megatron_heph.data.timeline import Part, parts
+from megatron_heph.data.timeline import AnyLoader, Part, open_loader, parts
 from megatron_heph.errors import InputError, nearest
 from megatron_heph.recipe.resolved import Machine, Resolved
 from megatron_heph.recipe.tree import Parallel, Source, Stage
@@ -57,7 +56,7 @@ class History:
                 sources[name] = TrainingSource(name, tokens, node)
         return cls(folder, resolved, dict(sorted(sources.items())), saved)
 
-    def loader_at(self, step: int) -> tuple[Loader, int, Stage]:
+    def loader_at(self, step: int) -> tuple[AnyLoader, int, Stage]:
         """The loader of step `step` (from 1), the step's number in its segment (from 0), and its stage.
 
         Raises InputError for a step that the run does not have.
@@ -70,7 +69,7 @@ class History:
                 (stages or list(self.resolved.recipe.stage))[0], name=segment.stage, sequence=segment.sequence,
                 batch=type(self.resolved.recipe.stage[0].batch)(segment.batch), micro_batch=1,
             )  # fmt: skip
-            return Loader(segment, self.sources, self.resolved), number - segment.step, stage
+            return open_loader(segment, self.sources, self.resolved), number - segment.step, stage
         point = end = self.saved.point if self.saved else Point()
         for part in self._ahead(point) if number >= end.step else ():
             if number < end.step + part.stop - part.first:
@@ -96,13 +95,13 @@ class History:
             if step >= first
         )
 
-    def _loaders(self) -> Iterator[tuple[int, Loader, int, int]]:
+    def _loaders(self) -> Iterator[tuple[int, AnyLoader, int, int]]:
         """(the run's steps before it, loader, first step in it, stop) of every segment, past and to come."""
         point = self.saved.point if self.saved else Point()
         segments = self.saved.segments if self.saved else ()
         ends = [segment.step for segment in segments[1:]] + [point.step]
         for segment, end in zip(segments, ends, strict=False):
-            yield segment.step, Loader(segment, self.sources, self.resolved), 0, end - segment.step
+            yield segment.step, open_loader(segment, self.sources, self.resolved), 0, end - segment.step
         for part in self._ahead(point):
             yield part.segment.step, part.loader, part.first, part.stop
 

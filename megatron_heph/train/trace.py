@@ -31,7 +31,7 @@ class DocumentTrace:
     trained: int                        # labels that carry loss
     loss: float                         # their mean, in nats
     grad_norm: float                    # of the gradient of that mean
-    weight: float                       # share of the step's trained labels: weight x gradient is its part in the step's
+    weight: float                       # share of the step's labels; weight x gradient is its part in the step's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

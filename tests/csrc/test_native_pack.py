@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,20 +38,19 @@ def _order(reader, block, length, begin=(0, ()), key=KEY):
 def _plain(items, length):
     """The windows by the definition: longest first, into the tightest window, of equal ones the last that changed."""
     pieces = [(s + i, min(length, n - i)) for s, n in items for i in range(0, n, length)]
-    windows, clock = [], 0
-    for start, size in sorted(pieces, key=lambda piece: -piece[1]):
+    windows = []
+    for clock, (start, size) in enumerate(sorted(pieces, key=lambda piece: -piece[1])):
         fits = [w for w in windows if w["room"] >= size]
         best = min(fits, key=lambda w: (w["room"], -w["stamp"]), default=None)
         if best is None:
             windows.append(best := {"room": length, "pieces": []})
-        clock += 1
         best["room"], best["stamp"] = best["room"] - size, clock
         best["pieces"].append((start, size))
     return sorted(sorted(w["pieces"]) for w in windows)
 
 
 def _unfold(pieces, begins):
-    return [[tuple(row) for row in pieces[a:b].tolist()] for a, b in zip(begins[:-1], begins[1:], strict=True)]
+    return [[tuple(row) for row in pieces[a:b].tolist()] for a, b in pairwise(begins)]
 
 
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 100, 4096, 4097, 300_000])
@@ -104,7 +104,7 @@ def test_an_epoch_has_every_position_once(tmp_path, block, length):
                 seen[start : start + count] += 1
             k += 1
         assert k - first == _counts(reader, block, length).total
-        ends = np.cumsum(sum(shards, [])) - 1
+        ends = np.cumsum(np.concatenate(shards)).astype(int) - 1
         once = np.ones_like(seen)
         once[ends] = 0                           # a document's last token has no label in it
         assert (seen == once).all()

@@ -14,10 +14,14 @@ from support.processes import ROOT
 
 FUZZ = ROOT / "csrc" / "fuzz"
 OUT = ROOT / "build" / "sanitize"
-ROUNDS = {"fuzz_json": 30000, "fuzz_order": 5000, "fuzz_pack": 400, "fuzz_writer": 300, "fuzz_threads": 30}
+ROUNDS = {
+    "fuzz_json": 30000, "fuzz_order": 5000, "fuzz_pack": 400, "fuzz_reader": 100, "fuzz_writer": 300,
+    "fuzz_threads": 30,
+}  # fmt: skip
 PROGRAMS = sorted(path.stem for path in FUZZ.glob("fuzz_*.cpp"))
+SHARING = ("fuzz_threads", "fuzz_bpe", "fuzz_pack", "fuzz_reader")      # whose subject is shared by threads
 CASES = [("address", name) for name in PROGRAMS if name != "fuzz_threads"]
-CASES += [("thread", name) for name in PROGRAMS if name == "fuzz_threads" or name.startswith(("fuzz_bpe", "fuzz_pack"))]
+CASES += [("thread", name) for name in PROGRAMS if name.startswith(SHARING)]
 
 
 @functools.cache

@@ -51,6 +51,7 @@ WEIGHTS = {
     "steep": [2.0**-i for i in range(1000)],
     "fibonacci": [1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 89.0],   # the deepest tree
     "heavy": [1.0, *[1e-5] * 999],
+    "searched": [0.236801, 0.002286, 0.051881, 0.053469, 0.076841, 0.0544, 0.058386, 0.371758],  # 1.46 was the worst
     "equal 7": [1.0] * 7,
     "equal 1000": [1.0] * 1000,
     "uniform 1000": np.random.default_rng(1).random(1000).tolist(),

@@ -47,7 +47,7 @@ def test_what_is_read_document_by_document(tiny_data: dict[str, Any]) -> None:
     overrides = [f"data.sources.{name}.{key}={value}" for name, pair in keys.items()
                  for key, value in zip(("window", "attention"), pair, strict=True)]  # fmt: skip
     sources = open_training(resolved(tiny_data, *overrides))
-    assert {name: source.apart for name, source in sources.items()} == {"agent": False, "code": True, "text": True}
+    assert {name: source.node.apart for name, source in sources.items()} == {"agent": False, "code": True, "text": True}
 
 
 def test_heldout_sets_fill_a_window(tiny_data: dict[str, Any], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tokenized sources: what is read, and what every damaged file says."""
 
+import json
 import re
 import struct
 
@@ -108,6 +109,30 @@ def test_opens_a_pair_that_megatron_made(tmp_path):
         TokenizedSource.open(tmp_path / "m", vocab_size=49152)
 
 
+def test_a_pattern_is_many_pairs_in_the_order_of_their_names(tmp_path):
+    for name, begin in (("p_b_text_document", 4), ("p_a_text_document", 0), ("q_text_document", 9)):
+        _pair(tmp_path / name, [range(begin, begin + 3), range(begin + 3, begin + 4)])
+    opened = TokenizedSource.open(tmp_path / "p_*_text_document", vocab_size=1000)
+    assert opened.manifest is None and opened.read(0, 8).tolist() == list(range(8))
+    assert opened.document_at(5) == (1, 0, 4, 3)
+    with pytest.raises(InputError, match=r"No \.idx fits the pattern .*z_\*"):
+        TokenizedSource.open(tmp_path / "z_*")
+    _pair(tmp_path / "p_c_text_document", [range(3)], vocab=70000)
+    with pytest.raises(InputError, match=r"p_a_text_document\.idx holds uint16, and .*p_c_text.*\.idx holds int32"):
+        TokenizedSource.open(tmp_path / "p_*_text_document")
+
+
+def test_opening_opens_no_file_of_a_source_with_manifest(source):
+    opened = TokenizedSource.open(source)
+    raw = bytearray(source.with_name("s-00002.idx").read_bytes())
+    raw[0] = 0
+    source.with_name("s-00002.idx").write_bytes(raw)
+    again = TokenizedSource.open(source)        # the sizes are right
+    assert again.read(0, 10).tolist() == list(range(10)) and opened.reader.open_shards == 0
+    with pytest.raises(InputError, match=r"s-00002\.idx is not an index: it begins with b'\\x00MIDIDX"):
+        again.read(9, 2)
+
+
 HEAD = struct.Struct("<9sQBQQ")
 
 
@@ -200,6 +225,14 @@ def test_manifest_survives_the_disk_and_notices_edits(tmp_path):
     path.write_text(text.replace('"format_version": 2', '"format_version": 9'))
     with pytest.raises(InputError, match=r"format_version 9, and this program reads 2"):
         read_manifest(path)
+    row = json.loads(text)
+    for shard in row["shards"]:     # keys with a default may be missing, as in what older versions wrote
+        del shard["malformed"], shard["mask_xxh3"], shard["domains"]
+    path.write_text(json.dumps(row))
+    assert read_manifest(path) == manifest
+    path.write_text(text.replace('"tokens": 3', '"tokens": "3"'))
+    with pytest.raises(InputError, match=r"shards\.s-00001\.tokens is '3'; it needs a whole number"):
+        read_manifest(path)
     path.write_text(text.replace('"domain"', '"domane"'))
     with pytest.raises(InputError, match=r"domane: did you mean 'domain'"):
         read_manifest(path)
@@ -252,6 +285,10 @@ def test_mask_is_read_with_the_source_and_missed_where_it_was(source):
     shards = _info("s-00000", 10, 2), _info("s-00002", 5, 2, mask_xxh3="0")
     _manifest(*shards).write(manifest_path(source))
     assert TokenizedSource.open(source).read_loss_mask(8, 7).tolist() == [True] * 3 + [False] * 3 + [True]
+    _manifest(*shards[:1], _info("s-00002", 5, 2)).write(manifest_path(source))
+    with pytest.raises(InputError, match=r"There is a .*s-00002\.mask, and .* all tokens of this shard carry loss"):
+        TokenizedSource.open(source)
+    _manifest(*shards).write(manifest_path(source))
     mask_path(source.with_name("s-00002")).unlink()
     with pytest.raises(InputError, match=r"There is no .*s-00002\.mask"):
         TokenizedSource.open(source)

@@ -128,8 +128,13 @@ TRIPS: dict[str, list[tuple[list[str], list[str]]]] = {
             ["data.megatron.consumed is 10", "= 9"],
         ),
         (
-            [*WEIGHTED, "data.megatron={sources=['agent', 'code', 'text'], samples=10}", "data.sources.code.window=pack"],
-            ['data.sources.code.window is "pack"', '"stream"'],
+            [
+                *WEIGHTED,
+                "data.megatron={sources=['agent', 'code', 'text'], samples=10}",
+                "data.sources.code.window=pack",
+                "data.sources.text.max_epochs=2",
+            ],
+            ['data.sources.code.window is "pack"', '"stream"', "data.sources.text.max_epochs is set", "no caps"],
         ),
     ],
     "precision_is_built": [

@@ -31,6 +31,7 @@ def run_jobs(tables: list[dict[str, Any]]) -> None:
     for table in tables:
         resolved = resolve(recipe_from_table(table), Machine(cores=world, gpus=0, world=world))
         folder = RunFolder(resolved.run)
+        resolved = folder.settle(resolved)
         if rank == 0:
             folder.prepare(resolved)
         dist.barrier()

@@ -86,7 +86,8 @@ def test_a_step_of_a_grid_again_on_one_process(run: Path, step: int) -> None:
     assert found["grad_norm"] == pytest.approx(row.grad_norm, rel=1e-3)
     documents = found["documents"]
     assert sum(document["weight"] for document in documents) == pytest.approx(1)
-    assert sum(document["weight"] * document["loss"] for document in documents) == pytest.approx(found["loss"], rel=1e-5)
+    together = sum(document["weight"] * document["loss"] for document in documents)
+    assert together == pytest.approx(found["loss"], rel=1e-5)
     norms = np.array([document["weight"] * document["grad_norm"] for document in documents])
     assert np.sqrt((norms**2).sum()) * 0.5 < found["grad_norm"] <= norms.sum() * (1 + 1e-4), "parts of one gradient"
 

@@ -25,7 +25,7 @@ def test_a_stage_with_longer_samples(tiny_data: dict[str, Any], tmp_path: Path) 
     assert [sum(row.tokens_by_source.values()) for row in metrics.steps] == [96, 256, 256]
     states = [store.read_state(step) for step in (1, 2, 3)]
     cursors = [{name: place.cursor for name, place in state.point.places.items()} for state in states]
-    assert any(cursor % 64 for cursor in cursors[0].values()), "the test needs a cursor in the middle of a longer sample"
+    assert any(cursor % 64 for cursor in cursors[0].values()), "the test needs a cursor inside a longer sample"
     assert [sum(cursor.values()) for cursor in cursors] == [96, 352, 608] and states[2].positions == cursors[2]
     assert [segment.step for segment in states[2].segments] == [0, 1] and states[0].segments == states[2].segments[:1]
     assert states[2].segments[1].begin == states[0].point.places
