@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -20,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import xxhash
 
 from megatron_heph.errors import InputError
-from megatron_heph.formats.indexed import IndexedShard
 from megatron_heph.formats.manifest import InputPiece, Manifest, ShardInfo, TokenizerInfo, manifest_path
+from megatron_heph.formats.shard import read_shard
 
 _TEXT_BYTES = 4             # of a token, for the counts of text that the pair never had
 _CHUNK = 1 << 24
@@ -47,20 +48,18 @@ def link_pair(pair: Path, name: Path) -> None:
 
 def shard_row(pair: Path) -> ShardInfo:
     """What a manifest says of the pair; its text is imagined, all else is as found."""
-    shard = IndexedShard(pair)
-    text, bin_path = _TEXT_BYTES * len(shard.tokens), pair.with_name(pair.name + ".bin")
+    shard = read_shard(pair)
+    text = _TEXT_BYTES * shard.tokens
     return ShardInfo(
         name="", inputs=(InputPiece(path="", begin=0, end=text, file_bytes=text, xxh3="0" * 32),),
-        documents=len(shard), tokens=len(shard.tokens), masked_tokens=0, characters=text, utf8_bytes=text, empty=0,
-        bin_bytes=bin_path.stat().st_size, bin_xxh3=checksum(bin_path),
-        idx_xxh3=checksum(pair.with_name(pair.name + ".idx")), licenses={"MIT": len(shard)},
+        documents=shard.documents, tokens=shard.tokens, masked_tokens=0, characters=text, utf8_bytes=text, empty=0,
+        bin_bytes=shard.bin_bytes, bin_xxh3=checksum(shard.bin_path), idx_xxh3=checksum(shard.idx_path),
+        licenses={"MIT": shard.documents},
     )  # fmt: skip
 
 
 def write_source(pair: Path, prefix: Path, row: ShardInfo, shards: int, vocab: int) -> Manifest:
     """Links and manifest of one source."""
-    from dataclasses import replace
-
     rows = []
     for index in range(shards):
         name = f"{prefix.name}-{index:05d}"

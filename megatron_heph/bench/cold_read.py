@@ -17,15 +17,15 @@ from pathlib import Path
 from megatron_heph.bench.meter import Meter
 from megatron_heph.bench.own_loader import open_loader
 from megatron_heph.bench.page_cache import drop, read_whole
+from megatron_heph.data.prefetch import Prefetcher
 
 
 def read_samples(prefix: Path, sequence: int, samples: int, wanted: int) -> int:
-    """Takes batches until they hold `wanted` bytes of tokens: how many these are."""
-    (loader, _), done, step = open_loader([prefix], sequence, samples, "window"), 0, 0
-    while done < wanted:
-        done += loader.batch(step).tokens_BL.nbytes
-        step += 1
-    return done
+    """Takes batches until they hold `wanted` bytes of tokens, two of them read ahead, as a run does: these bytes."""
+    loader, _ = open_loader([prefix], sequence, samples, "window")
+    steps = -(-wanted // (2 * sequence * samples))
+    with Prefetcher(loader.batch, 0, steps) as batches:
+        return sum(batch.tokens_BL.nbytes for batch in batches)
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("how", choices=("whole", "samples"))
     parser.add_argument("--bytes", type=float, default=5e8, help="of tokens, in samples (less than the file has)")
     parser.add_argument("--sequence", type=int, default=4096)
-    parser.add_argument("--samples", type=int, default=4, help="of a batch")
+    parser.add_argument("--samples", type=int, default=256, help="of a batch")
     args = parser.parse_args()
     path = args.prefix.with_name(args.prefix.name + ".bin")
     drop(path)

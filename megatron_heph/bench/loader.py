@@ -69,7 +69,7 @@ def _jobs(settings: Settings) -> dict[str, Job]:
     our = [str(part).format("samples") for part in size]
     theirs = [settings.pair, settings.work / "cache", *(str(part).format("batch") for part in size)]
     slow = [settings.pair, settings.work / "cache", *(str(part).format("batch") for part in few)]
-    cold = ("--sequence", settings.sequence, "--samples", settings.samples)
+    cold = ("--sequence", settings.sequence)
     return {
         OURS: own("read_batches", settings.pair, *our),
         DOCUMENTS: own("read_batches", settings.pair, *our, "--attention", "document"),
@@ -114,7 +114,7 @@ ROWS: dict[str, Row] = {
         "GPTDataset with reset_position_ids and eod_mask_loss, no mask (ours: cu_seqlens)",
     ),
     "cold": Row(
-        "cold file: our rate of tokens, samples in random order, over that of the file read by 1 MiB preads",
+        "cold file: our rate of tokens, batches of 256 samples in random order, over that of reading it by 1 MiB",
         0.8, False, (WHOLE, COLD), _rates,
     ),
     "cold-rate": Row("cold file: our rate", None, False, (COLD,), _of(COLD, "rate", 1e-6), "MB/s"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from megatron_heph.errors import InputError
 
 READ = 1 << 20              # bytes of one sequential read
+_ATTEMPTS = 5
 
 
 def read_whole(path: Path) -> int:
@@ -28,13 +30,17 @@ def read_whole(path: Path) -> int:
 
 def drop(path: Path) -> None:
     """Takes a file out of the page cache.  Raises InputError if some of it stays, as where a program maps it."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)      # pages that are not on the disk yet are not dropped
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(file)
-    share = cached_share(path)
+    share, attempts = 1.0, 0
+    while share > 0 and attempts < _ATTEMPTS:
+        time.sleep(0.1 * attempts)      # what the disk is just bringing is dropped when it is there
+        attempts += 1
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)              # pages that are not on the disk yet are not dropped
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(file)
+        share = cached_share(path)
     if share > 0:
         raise InputError(
             f"{share:.1%} of {path} stays in the page cache after it was dropped: another program has it open in its "

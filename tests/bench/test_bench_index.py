@@ -11,7 +11,7 @@ import pytest
 from support.processes import heph
 
 from megatron_heph.bench.meter import Meter
-from megatron_heph.formats.indexed import IndexedShard, TokenizedSource
+from megatron_heph.formats.indexed import TokenizedSource
 
 MAKERS = Path(__file__).parents[2] / "benchmarks" / "data"
 
@@ -32,20 +32,22 @@ def inputs(tmp_path_factory):
 
 
 def test_a_made_pair_is_a_pair(inputs):
-    shard = IndexedShard(inputs / "pair")
-    ends = np.cumsum(shard.lengths) - 1
-    assert len(shard) == 300 and 60 < shard.lengths.mean() < 130 and shard.lengths.min() >= 2
-    assert np.array_equal(np.flatnonzero(shard.tokens == 0), ends), "each document ends with 0, and only there"
+    source = TokenizedSource.open(inputs / "pair")
+    starts, lengths = source.documents().T
+    assert len(lengths) == 300 and 60 < lengths.mean() < 130 and lengths.min() >= 2
+    zeros = np.flatnonzero(source.read(0, source.total_tokens) == 0)
+    assert zeros.tolist() == (starts + lengths - 1).tolist(), "each document ends with 0, and only there"
     hole = inputs / "hole.bin"
-    assert hole.stat().st_blocks * 512 < hole.stat().st_size == 2 * IndexedShard(inputs / "hole").lengths.sum()
+    size = hole.stat().st_size
+    assert hole.stat().st_blocks * 512 < size == 2 * TokenizedSource.open(inputs / "hole").total_tokens
 
 
 def test_made_sources_are_sources(inputs):
     sources = [TokenizedSource.open(inputs / "ours" / name) for name in ("s0", "s1")]
-    pair = IndexedShard(inputs / "pair")
-    assert [source.total_tokens for source in sources] == [3 * len(pair.tokens)] * 2
+    pair = TokenizedSource.open(inputs / "pair")
+    assert [source.total_tokens for source in sources] == [3 * pair.total_tokens] * 2
     assert sources[0].manifest.documents == 900
-    assert sources[0].read(len(pair.tokens), 50).tolist() == pair.tokens[:50].tolist()
+    assert sources[0].read(pair.total_tokens, 50).tolist() == pair.read(0, 50).tolist()
 
 
 def test_ours_and_megatron(inputs, tmp_path):
@@ -57,7 +59,8 @@ def test_ours_and_megatron(inputs, tmp_path):
     rows = {name: row["figure"]["median"] for name, row in found["rows"].items()}
     assert rows["times-less"] > 0 and rows["megatron-cache"] > 0
     assert 0 < rows["locate-8"] < 10_000 and rows["first-batch"] >= rows["first-batch-cpu"] / 4
-    assert found["corpus"]["ours reads"].startswith("162,") and "1,800 documents, 2 sources of 6 shards" in done.stdout
+    tokens = 6 * TokenizedSource.open(inputs / "pair").total_tokens
+    assert found["corpus"]["ours reads"].startswith(f"{tokens:,} tokens in 1,800 documents, 2 sources of 6 shards")
     assert str(tmp_path) not in card.read_text() and str(inputs) not in card.read_text(), "a path of the machine"
 
 
