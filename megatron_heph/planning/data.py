@@ -91,8 +91,15 @@ def heldout_plans(resolved: Resolved, heldout: Mapping[str, TokenizedSource]) ->
     )  # fmt: skip
 
 
-def data_warnings(sources: tuple[SourcePlan, ...]) -> Iterator[str]:
+def data_warnings(resolved: Resolved, sources: tuple[SourcePlan, ...]) -> Iterator[str]:
     """What a reader of the plan should look at again."""
+    for stage in resolved.recipe.stage:
+        if resolved.block % stage.sequence and any(source.window == "stream" for source in sources):
+            yield (
+                f"data.block is {resolved.block:,} tokens, no multiple of stage.{stage.name}.sequence = "
+                f"{stage.sequence:,}: about one sample in {max(1, resolved.block // stage.sequence)} spans two blocks, "
+                f"whose texts are no neighbours. Nothing is lost; before a run begins, data.block can be chosen to fit."
+            )
     for source in sources:
         if source.epochs > EPOCHS:
             yield (

@@ -126,7 +126,7 @@ def make_plan(resolved: Resolved, tokens_per_second: float | None = None, sample
         checkpoints=checkpoint_plan(resolved),
         learning_rates=tuple(_sampled_rates(resolved, samples)),
     )
-    return dataclasses.replace(plan, warnings=tuple(_warnings(plan)))
+    return dataclasses.replace(plan, warnings=tuple(_warnings(resolved, plan)))
 
 
 def _sampled_rates(resolved: Resolved, samples: int) -> Iterator[float]:
@@ -135,10 +135,10 @@ def _sampled_rates(resolved: Resolved, samples: int) -> Iterator[float]:
         yield rate_at(resolved, 1 + i * (total - 1) // max(1, samples - 1))
 
 
-def _warnings(plan: Plan) -> Iterator[str]:
+def _warnings(resolved: Resolved, plan: Plan) -> Iterator[str]:
     if plan.run.state == "refused":
         yield f"`heph train` would refuse this recipe: {plan.run.detail}"
-    yield from data_warnings(plan.sources)
+    yield from data_warnings(resolved, plan.sources)
     if plan.machine_memory is not None and plan.memory_together > plan.machine_memory:
         yield (
             f"The processes ({plan.grid.world}) need about {plan.memory_together / 1e9:.1f} GB together, but this "
