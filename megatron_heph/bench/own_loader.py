@@ -31,6 +31,7 @@ def open_loader(prefixes: list[Path], sequence: int, samples: int, attention: st
     resolved = resolve(recipe_from_table(table), Machine(cores=1, gpus=0))
     opened = open_training(resolved)
     loader = next(parts(resolved, opened, Point())).loader
+    assert isinstance(loader, Loader), loader       # of our own order: the recipe asks for no other
     return loader, sum(source.total_tokens for source in opened.values())
 
 

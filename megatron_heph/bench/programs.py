@@ -66,7 +66,9 @@ class Programs:
         try:
             if job.missing:
                 raise CommandFailedError(job.missing)
-            run_measured([sys.executable, *job.arguments], log, {"PYTHONPATH": str(ROOT)})
+            # One thread of numpy's OpenBLAS, which nobody uses here: else others turn in vain for some time after
+            # its import, and would be counted.
+            run_measured([sys.executable, *job.arguments], log, {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"})
         except CommandFailedError as error:
             self.failed[name] = self.portable(str(error))
             self.say(f"{name}: {error}")
