@@ -120,6 +120,20 @@ void BatchReader::fill_cold(const std::vector<Piece>& pieces, const BatchArrays<
     for (const auto& own : own_edges) edges.insert(edges.end(), own.begin(), own.end());
 }
 
+void BatchReader::want(const Piece* pieces, std::size_t count, std::int64_t block) const {
+    if (!ahead_ || block < 1) return;
+    std::int64_t last_source = -1, last_block = -1;  // samples of a source come block by block
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::int64_t source = pieces[i].source, number = pieces[i].start / block;
+        if (source < 0 || pieces[i].start < 0 || static_cast<std::size_t>(source) >= readers_.size()) continue;
+        if (source == last_source && number == last_block) continue;
+        ahead_->want(readers_[static_cast<std::size_t>(source)], static_cast<std::uint64_t>(number * block),
+                     static_cast<std::uint64_t>(block));
+        last_source = source;
+        last_block = number;
+    }
+}
+
 template std::vector<std::int32_t> BatchReader::read(const Piece*, std::size_t, const BatchArrays<std::uint16_t>&,
                                                      Layout) const;
 template std::vector<std::int32_t> BatchReader::read(const Piece*, std::size_t, const BatchArrays<std::int32_t>&,

@@ -43,6 +43,9 @@ public:
     std::vector<std::int32_t> read(const Piece* pieces, std::size_t count, const BatchArrays<Id>& arrays,
                                    Layout layout) const;
 
+    // A hint: the blocks of `block` tokens in which these pieces begin will be read soon.  Returns at once.
+    void want(const Piece* pieces, std::size_t count, std::int64_t block) const;
+
     const std::vector<std::shared_ptr<const TokenReader>>& readers() const { return readers_; }
 
 private:

@@ -116,6 +116,21 @@ std::unique_ptr<BatchReader> make_batch_reader(const std::vector<ReaderPtr>& rea
                                          std::move(apart), vocab, std::move(ahead));
 }
 
+// Five int64 in the order of the struct.
+const Piece* to_pieces(const Array<std::int64_t>& pieces) {
+    if (pieces.ndim() != 2 || pieces.shape(1) != 5) {
+        throw std::invalid_argument("pieces are rows of five: row, column, source, start, count");
+    }
+    return reinterpret_cast<const Piece*>(pieces.data());
+}
+
+void want_blocks(const BatchReader& reader, const Array<std::int64_t>& pieces, std::int64_t block) {
+    const Piece* first = to_pieces(pieces);
+    const auto count = static_cast<std::size_t>(pieces.shape(0));
+    const py::gil_scoped_release unlocked;
+    reader.want(first, count, block);
+}
+
 template <typename Id>
 Array<std::int32_t> read_into(const BatchReader& reader, const Array<std::int64_t>& pieces, Array<Id> tokens,
                               Array<Id> labels, Array<bool> loss, bool joined) {
@@ -125,13 +140,9 @@ Array<std::int32_t> read_into(const BatchReader& reader, const Array<std::int64_
     if (tokens.ndim() != 2 || !same(labels) || !same(loss)) {
         throw std::invalid_argument("tokens, labels and loss are three arrays of one shape, rows x columns");
     }
-    if (pieces.ndim() != 2 || pieces.shape(1) != 5) {
-        throw std::invalid_argument("pieces are rows of five: row, column, source, start, count");
-    }
+    const Piece* first = to_pieces(pieces);
     const BatchArrays<Id> arrays{tokens.mutable_data(), labels.mutable_data(), loss.mutable_data(), tokens.shape(0),
                                  tokens.shape(1)};
-    // five int64 in the order of the struct
-    const auto* first = reinterpret_cast<const Piece*>(pieces.data());
     const auto count = static_cast<std::size_t>(pieces.shape(0));
     std::vector<std::int32_t> edges;
     {
@@ -181,7 +192,9 @@ void bind_reader(py::module_& module) {
              py::arg("labels").noconvert(), py::arg("loss").noconvert(), py::arg("joined") = false,
              "Fills tokens, labels (both uint16 or int32) and loss; returns cu_seqlens, int32.")
         .def("read", &read_into<std::int32_t>, py::arg("pieces"), py::arg("tokens").noconvert(),
-             py::arg("labels").noconvert(), py::arg("loss").noconvert(), py::arg("joined") = false);
+             py::arg("labels").noconvert(), py::arg("loss").noconvert(), py::arg("joined") = false)
+        .def("want", &want_blocks, py::arg("pieces"), py::arg("block"),
+             "A hint: the blocks in which these pieces begin will be read soon.  Returns at once.");
 }
 
 }  // namespace heph::bind

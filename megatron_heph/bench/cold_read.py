@@ -17,15 +17,15 @@ from pathlib import Path
 from megatron_heph.bench.meter import Meter
 from megatron_heph.bench.own_loader import open_loader
 from megatron_heph.bench.page_cache import drop, read_whole
-from megatron_heph.data.prefetch import Prefetcher
+from megatron_heph.data.prefetch import prefetched
 
 
 def read_samples(prefix: Path, sequence: int, samples: int, wanted: int) -> int:
     """Takes batches until they hold `wanted` bytes of tokens, two of them read ahead, as a run does: these bytes."""
     loader, _ = open_loader([prefix], sequence, samples, "window")
     steps = -(-wanted // (2 * sequence * samples))
-    with Prefetcher(loader.batch, 0, steps) as batches:
-        return sum(batch.tokens_BL.nbytes for batch in batches)
+    with prefetched(loader, range(steps), lambda batch: batch.tokens_BL.nbytes) as sizes:
+        return sum(sizes)
 
 
 def main() -> int:

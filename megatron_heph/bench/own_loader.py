@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from megatron_heph.data.loader import Loader
 from megatron_heph.data.segments import Point
 from megatron_heph.data.sources import open_training
-from megatron_heph.data.timeline import AnyLoader, parts
+from megatron_heph.data.timeline import parts
 from megatron_heph.errors import InputError
 from megatron_heph.recipe.resolve import recipe_from_table, resolve
 from megatron_heph.recipe.resolved import Machine
@@ -16,7 +17,7 @@ _MODEL = {"family": "llama", "layers": 1, "hidden": 64, "heads": 1, "ffn": 64, "
 _TOKENS = 10**12            # of the run: any number, nothing grows with it
 
 
-def open_loader(prefixes: list[Path], sequence: int, samples: int, attention: str) -> tuple[AnyLoader, int]:
+def open_loader(prefixes: list[Path], sequence: int, samples: int, attention: str) -> tuple[Loader, int]:
     """The first loader of a run that reads all sources by their tokens, `samples` samples a step; and these tokens.
 
     `attention` is "window" or "document".

@@ -47,6 +47,7 @@ def _documents(args: argparse.Namespace) -> int:
         print(json.dumps({"step": args.at, "documents": [asdict(part) for part in parts]}, indent=1))
     else:
         print("\n".join(_lines(args.at, parts)))
+        print("\n`heph inspect data PATH --document N --tokenizer T` shows the text of one.")
     return 0
 
 

@@ -31,18 +31,20 @@ def run(args: argparse.Namespace) -> int:
     resolved = resolve(load_recipe(args.recipe, args.overrides), machine)
     folder = RunFolder(resolved.run)
     resolved = folder.settle(resolved)
+    if folder.exists:
+        folder.check_same(resolved)
     saved, sources = folder.newest(), open_training(resolved)
     open_heldout(resolved)
     counting = Counting()
     prepare(resolved, sources, counting.show, counting.warn)
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
+    finished = saved is not None and is_finished(resolved, sources, saved)  # before anything is written
+    if os.environ.get("RANK", "0") == "0":
         changes = folder.changes(resolved) if saved else []
         folder.prepare(resolved)
         for line in changes:
             print(f"changed from here on: {line}", file=sys.stderr)
-    if saved is not None and is_finished(resolved, sources, saved):
-        print(f"{folder.path} is finished: all {saved.step} steps are there", file=sys.stderr)
+    if finished:
+        print(f"{folder.path} is finished: all {saved.step if saved else 0} steps are there", file=sys.stderr)
     elif world is not None or resolved.grid.world == 1:
         run_here(resolved, folder)
     else:

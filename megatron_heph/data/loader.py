@@ -14,7 +14,7 @@ from megatron_heph.data.batch import Batch
 from megatron_heph.data.look_ahead import LookAhead
 from megatron_heph.data.mixture import Mixture
 from megatron_heph.data.order import SampleOrder
-from megatron_heph.data.reading import BatchReader
+from megatron_heph.data.reading import BatchReader, Buffers
 from megatron_heph.data.segments import Place, Places, Segment
 from megatron_heph.data.source_orders import SourceOrder, open_order
 from megatron_heph.data.sources import Sources
@@ -53,12 +53,20 @@ class Loader:
         )
         self._ahead = LookAhead(self.reader, resolved.block)
 
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
-        """This rank's samples of the segment's step `step` (from 0): every `ranks`-th of the step's samples."""
+    def batch(self, step: int, rank: int = 0, ranks: int = 1, out: Buffers | None = None) -> Batch:
+        """This rank's samples of the segment's step `step` (from 0): every `ranks`-th of the step's samples.
+
+        With `out` they are read into these arrays, which are then the batch's.
+        """
         pieces, sources_B = self.pieces(step, rank, ranks)
         size = len(sources_B) * self.segment.sequence * self.reader.dtype.itemsize
         self._ahead.at(step, size, lambda ahead: self.pieces(ahead, rank, ranks)[0])
-        return self.reader.read(pieces, sources_B, self.segment.sequence)
+        return self.reader.read(pieces, sources_B, self.segment.sequence, out)
+
+    def buffers(self, rank: int = 0, ranks: int = 1) -> Buffers:
+        """Arrays that a step of this rank fits into: memory that is used again costs no page faults."""
+        count = len(range(rank, self.segment.samples, ranks))
+        return Buffers.allocate(count, self.segment.sequence, self.reader.dtype)
 
     def pieces(
         self, step: int, rank: int = 0, ranks: int = 1

@@ -39,6 +39,5 @@ class LookAhead:
             return
         horizon = step + 2 + _BYTES // max(1, step_bytes)
         for ahead in range(max(step + 1, self._asked), horizon):
-            for source, start in pieces_of(ahead)[:, 2:4].tolist():
-                self._reader.want(source, start // self._block * self._block, self._block)  # once: it knows repetitions
+            self._reader.want(pieces_of(ahead), self._block)
         self._asked = horizon

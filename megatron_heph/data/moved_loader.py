@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from megatron_heph.data.batch import Batch
 from megatron_heph.data.megatron_order import MegatronOrder
-from megatron_heph.data.reading import BatchReader
+from megatron_heph.data.reading import BatchReader, Buffers
 from megatron_heph.data.segments import Place, Places, Segment
 from megatron_heph.data.sources import Sources
 from megatron_heph.formats.indexed import TokenizedSource
@@ -39,10 +39,15 @@ class MovedLoader:
             vocab=resolved.shape.vocab,
         )
 
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+    def batch(self, step: int, rank: int = 0, ranks: int = 1, out: Buffers | None = None) -> Batch:
         """As Loader's."""
         pieces_P5, sources_B = self.pieces(step, rank, ranks)
-        return self._reader.read(pieces_P5, sources_B, self.segment.sequence, joined=True)
+        return self._reader.read(pieces_P5, sources_B, self.segment.sequence, out, joined=True)
+
+    def buffers(self, rank: int = 0, ranks: int = 1) -> Buffers:
+        """As Loader's."""
+        count = len(range(rank, self.segment.samples, ranks))
+        return Buffers.allocate(count, self.segment.sequence, self._reader.dtype)
 
     def pieces(
         self, step: int, rank: int = 0, ranks: int = 1

@@ -6,7 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from megatron_heph.data.batch import Batch
+from megatron_heph.data.reading import Buffers
 
 _T = TypeVar("_T")
 
@@ -96,3 +99,27 @@ class Prefetcher(Generic[_T]):
             return self._make(step), None
         except BaseException as error:
             return None, error
+
+
+class BatchSource(Protocol):
+    """A loader, as far as prefetching knows it."""
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1, out: Buffers | None = None) -> Batch:
+        """This rank's samples of a step."""
+
+    def buffers(self, rank: int = 0, ranks: int = 1) -> Buffers:
+        """Arrays that a step of this rank fits into."""
+
+
+def prefetched(
+    loader: BatchSource, steps: range, make: Callable[[Batch], _T], *, rank: int = 0, ranks: int = 1, depth: int = 2
+) -> Prefetcher[_T]:
+    """What `make` makes of the batches of these steps, `depth` of them read ahead.
+
+    A batch's arrays are used again two steps after those that are read ahead with it: what is made of them is to be
+    done with by the time that the next is asked for.
+    """
+    ring = [loader.buffers(rank, ranks) for _ in range(depth + 2)]
+    return Prefetcher(
+        lambda step: make(loader.batch(step, rank, ranks, ring[step % len(ring)])), steps.start, steps.stop, depth
+    )

@@ -106,9 +106,9 @@ class BatchReader:
             cu_seqlens=cu_seqlens,
         )
 
-    def want(self, source: int, start: int, count: int) -> None:
-        """A hint that tokens [start, start + count) of a source will be read soon; returns at once."""
-        self._ahead.want(self._readers[source], start, count)
+    def want(self, pieces_P5: npt.NDArray[np.int64], block: int) -> None:
+        """A hint that the blocks of `block` tokens in which these pieces begin will be read soon; returns at once."""
+        self._native.want(pieces_P5, block)
 
     def counts(self) -> ReadCounts:
         """What reading all of the sources has cost, by any reader of theirs."""

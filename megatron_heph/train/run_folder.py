@@ -69,9 +69,10 @@ class RunFolder:
 
     def settle(self, resolved: Resolved) -> Resolved:
         """The recipe with what the run that is here has settled: the block of its order, where the recipe leaves it."""
-        if resolved.recipe.data.block is not None or (saved := self.newest()) is None:
+        if not self.exists or not self.checkpoints.steps() or resolved.recipe.data.block is not None:
             return resolved
-        return replace(resolved, block=saved.block)
+        block = read_toml(self.path / RECIPE).get("data", {}).get("block")
+        return replace(resolved, block=block) if isinstance(block, int) else resolved
 
     def changes(self, resolved: Resolved) -> list[str]:
         """What the run will do otherwise from its newest checkpoint on, one line a key."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from megatron_heph.checkpoint.store import TrainState
-from megatron_heph.data.prefetch import Prefetcher
+from megatron_heph.data.prefetch import prefetched
 from megatron_heph.data.records import SourceRecord, as_recorded, record
 from megatron_heph.data.segments import Point, Segment
 from megatron_heph.data.sources import Sources, open_heldout, open_training
@@ -106,13 +107,11 @@ class Session:
     def _run_part(self, part: Part) -> None:
         begun, ledger = self.point, dict(self.positions)
         self._enter(part)
-        rank, ranks = self.grid.data_rank, self.grid.size.data
-
-        def load(step: int) -> list[MicroBatch]:
-            return micro_batches(part.loader.batch(step, rank, ranks), part.stage.micro_batch)
-
-        with Prefetcher(load, part.first, part.stop, depth=self.resolved.recipe.data.prefetch) as loaded:
-            for step in range(part.first, part.stop):
+        steps, depth = range(part.first, part.stop), self.resolved.recipe.data.prefetch
+        cut = partial(micro_batches, size=part.stage.micro_batch)
+        place = {"rank": self.grid.data_rank, "ranks": self.grid.size.data}
+        with prefetched(part.loader, steps, cut, **place, depth=depth) as loaded:
+            for step in steps:
                 started = time.perf_counter()
                 batches = next(loaded)
                 self._train_step(part, batches, started, time.perf_counter() - started)

@@ -75,7 +75,7 @@ def test_before_in_the_middle_of_and_after_a_run(recipe: Path, tmp_path: Path, p
     size = sum(path.stat().st_size for path in (checkpoints[-1] / "model").iterdir())
     assert size == pytest.approx(before["checkpoints"]["bytes"], rel=0.02)
     state = json.loads((checkpoints[-1] / "state.json").read_text())
-    assert {source["name"]: source["taken"] for source in before["sources"]} == state["cursors"]
+    assert {source["name"]: source["taken"] for source in before["sources"]} == state["positions"]
     assert {source["name"]: source["epochs"] for source in before["sources"]} == state["epochs"]
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     rates = {row["step"]: row["lr"] for row in rows if row["kind"] == "step"}
