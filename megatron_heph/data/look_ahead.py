@@ -10,7 +10,8 @@ import numpy.typing as npt
 from megatron_heph.data.reading import BatchReader
 
 _BYTES = 32 << 20                       # that are on their way at a time, at most
-_EVERY = 8                              # steps between two looks at what reading has cost
+_LOOK_BYTES = 1 << 20                   # between two looks at what reading has cost
+_STAY_BYTES = 1 << 30                   # that are asked for after a wait: while it works nothing waits
 
 Pieces = Callable[[int], npt.NDArray[np.int64]]
 """Of a step: pieces int64 [P, 5]."""
@@ -25,18 +26,23 @@ class LookAhead:
 
     def __init__(self, reader: BatchReader, block: int) -> None:
         self._reader, self._block = reader, block
-        self._cold = False
+        self._left = 0                  # bytes to read before it stops asking
         self._waited = 0                # reads that had to wait, when last looked at
+        self._unseen = 0                # bytes read since then
         self._asked = 0                 # steps before it are asked for
 
     def at(self, step: int, step_bytes: int, pieces_of: Pieces) -> None:
         """Step `step`, which reads `step_bytes`, comes next, and those after it in turn."""
-        if step % _EVERY == 0:
+        if self._unseen >= _LOOK_BYTES:
             counts = self._reader.counts()
             waited = counts.cold_reads + counts.unknown_reads
-            self._cold, self._waited = waited > self._waited, waited
-        if not self._cold:
+            if waited > self._waited:
+                self._left = _STAY_BYTES
+            self._waited, self._unseen = waited, 0
+        self._unseen += step_bytes
+        if self._left <= 0:
             return
+        self._left -= step_bytes
         horizon = step + 2 + _BYTES // max(1, step_bytes)
         for ahead in range(max(step + 1, self._asked), horizon):
             self._reader.want(pieces_of(ahead), self._block)
