@@ -1,6 +1,6 @@
-"""How fast a file comes from the disk: from end to end, or as the samples of a run.
+"""How fast a file comes from the disk: from end to end (past the page cache, or through it), or as samples of a run.
 
-    python -m megatron_heph.bench.cold_read PREFIX {whole|samples} [--bytes 5e8]
+    python -m megatron_heph.bench.cold_read PREFIX {direct|whole|samples} [--bytes 5e8]
 
 The page cache is emptied of the file first.  Prints a line of JSON; `rate` is bytes of tokens a second of wall
 time, `read` what came from the disk for each byte of them.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from megatron_heph.bench.meter import Meter
 from megatron_heph.bench.own_loader import open_loader
-from megatron_heph.bench.page_cache import drop, read_whole
+from megatron_heph.bench.page_cache import drop, read_direct, read_whole
 from megatron_heph.data.prefetch import prefetched
 
 
@@ -32,8 +32,8 @@ def main() -> int:
     """One of the two, once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", type=Path)
-    parser.add_argument("how", choices=("whole", "samples"))
-    parser.add_argument("--bytes", type=float, default=5e8, help="of tokens, in samples (less than the file has)")
+    parser.add_argument("how", choices=("direct", "whole", "samples"))
+    parser.add_argument("--bytes", type=float, default=2e9, help="of tokens, in samples (less than the file has)")
     parser.add_argument("--sequence", type=int, default=4096)
     parser.add_argument("--samples", type=int, default=256, help="of a batch")
     args = parser.parse_args()
@@ -43,10 +43,10 @@ def main() -> int:
     read_whole(path)
     drop(path)
     before, meter = _from_disk(), Meter()
-    if args.how == "whole":
-        done = read_whole(path)
-    else:
+    if args.how == "samples":
         done = read_samples(args.prefix, args.sequence, args.samples, min(int(args.bytes), path.stat().st_size // 2))
+    else:
+        done = {"direct": read_direct, "whole": read_whole}[args.how](path)
     cost, read = meter.cost(), _from_disk() - before
     sys.stdout.write(json.dumps({**asdict(cost), "rate": done / cost.wall, "read": read / done}) + "\n")
     return 0

@@ -21,7 +21,7 @@ METHOD = (
 )
 OURS, DOCUMENTS, WIDE = "ours", "ours, documents apart", "ours, widened"
 PEER, PEER_DOCUMENTS, PEER_MASK = "Megatron, no mask", "Megatron, documents apart", "Megatron, default"
-WHOLE, COLD = "cold, sequential", "cold, ours"
+DIRECT, WHOLE, COLD = "cold, sequential, O_DIRECT", "cold, sequential, buffered", "cold, ours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,7 @@ def _jobs(settings: Settings) -> dict[str, Job]:
         PEER: peer("megatron_loader.py", *theirs),
         PEER_DOCUMENTS: peer("megatron_loader.py", *theirs, "--documents"),
         PEER_MASK: peer("megatron_loader.py", *slow, "--mask"),
+        DIRECT: own("cold_read", settings.pair, "direct", *cold),
         WHOLE: own("cold_read", settings.pair, "whole", *cold),
         COLD: own("cold_read", settings.pair, "samples", *cold),
     }
@@ -88,8 +89,8 @@ def _times_less(peer_job: str, job: str) -> Callable[[Found], Spread]:
     )
 
 
-def _rates(found: Found) -> Spread:
-    return ratios([run["rate"] for run in found[COLD]], [run["rate"] for run in found[WHOLE]])
+def _rates(sequential: str) -> Callable[[Found], Spread]:
+    return lambda found: ratios([run["rate"] for run in found[COLD]], [run["rate"] for run in found[sequential]])
 
 
 def _of(job: str, key: str, scale: float) -> Callable[[Found], Spread]:
@@ -114,8 +115,13 @@ ROWS: dict[str, Row] = {
         "GPTDataset with reset_position_ids and eod_mask_loss, no mask (ours: cu_seqlens)",
     ),
     "cold": Row(
-        "cold file: our rate of tokens, batches of 256 samples in random order, over that of reading it by 1 MiB",
-        0.8, False, (WHOLE, COLD), _rates,
+        "cold file: our rate of tokens, batches of 256 samples in random order, over the disk's: reads of 1 MiB, in "
+        "order, past the page cache (O_DIRECT)",
+        0.8, False, (DIRECT, COLD), _rates(DIRECT),
+    ),
+    "cold-buffered": Row(
+        "the same over reads of 1 MiB in order through the page cache, with the kernel's readahead",
+        None, False, (WHOLE, COLD), _rates(WHOLE),
     ),
     "cold-rate": Row("cold file: our rate", None, False, (COLD,), _of(COLD, "rate", 1e-6), "MB/s"),
     "cold-read": Row("cold file: bytes from the disk per byte of tokens", None, True, (COLD,), _of(COLD, "read", 1)),
