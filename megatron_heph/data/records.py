@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from megatron_heph.data.sources import Sources, TrainingSource
 from megatron_heph.errors import InputError
+from megatron_heph.formats.identity import source_identity
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.recipe.tree import Window
 
@@ -24,23 +24,11 @@ class SourceRecord:
     identity: str
 
 
-def identity(source: TokenizedSource, shards: int | None = None) -> str:
-    """A hash of what the first `shards` shards hold, in order (None: all); names and folders have no part in it.
-
-    Checksums come from the manifest; of a plain Megatron pair only its sizes are known.
-    """
-    digest = hashlib.sha256()
-    checksums = [shard.bin_xxh3 for shard in source.manifest.shards] if source.manifest else [""] * len(source.shards)
-    for shard, checksum in list(zip(source.shards, checksums, strict=True))[:shards]:
-        digest.update(f"{shard.dtype.name} {shard.tokens} {shard.documents} {checksum}\n".encode())
-    return digest.hexdigest()
-
-
 def record(source: TrainingSource) -> SourceRecord:
     """What is to be kept of an open source."""
     return SourceRecord(
         path=source.node.path, domain=source.node.domain, window=source.node.window,
-        tokens=source.total_tokens, identity=identity(source.tokens),
+        tokens=source.total_tokens, identity=source_identity(source.tokens).hex(),
     )  # fmt: skip
 
 
@@ -58,7 +46,7 @@ def as_recorded(sources: Sources, records: Mapping[str, SourceRecord]) -> tuple[
                 f'data.sources.{name}.window is "{source.node.window}", but the run has read it as "{kept.window}", '
                 f"and what is left of it cannot be told then: set it back, or begin it anew under another name."
             )
-        if identity(source.tokens) == kept.identity:
+        if source_identity(source.tokens).hex() == kept.identity:
             continue
         shorter = _beginning(source.tokens, kept)
         if shorter is None:
@@ -80,7 +68,7 @@ def _beginning(source: TokenizedSource, kept: SourceRecord) -> TokenizedSource |
     tokens = 0
     for count, shard in enumerate(source.shards, 1):
         tokens += shard.tokens
-        if tokens == kept.tokens and identity(source, count) == kept.identity:
+        if tokens == kept.tokens and source_identity(source, count).hex() == kept.identity:
             manifest = source.manifest and replace(source.manifest, shards=source.manifest.shards[:count])
             return TokenizedSource(source.prefix, source.shards[:count], manifest)
     return None

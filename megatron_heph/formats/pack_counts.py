@@ -24,6 +24,7 @@ import xxhash
 from megatron_heph._native import WindowCounts, count_windows
 from megatron_heph.errors import InputError
 from megatron_heph.formats.file_lock import locked_for
+from megatron_heph.formats.identity import source_identity
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.formats.shard import input_error
 
@@ -84,20 +85,6 @@ def counts_path(source: TokenizedSource, block: int, length: int, cache: Path | 
     if cache is None:
         return source.shards[0].prefix.with_name(name + end)
     return cache / f"{name}-{source_identity(source).hex()[:16]}{end}"
-
-
-def source_identity(source: TokenizedSource) -> bytes:
-    """16 bytes that are others for other documents, wherever the files lie.
-
-    From the checksums in the manifest; of pairs without one from their sizes and a sample of their indices.
-    """
-    hash_ = xxhash.xxh3_128()
-    checksums = [info.idx_xxh3 for info in source.manifest.shards] if source.manifest else [""] * len(source.shards)
-    for shard, checksum in zip(source.shards, checksums, strict=True):
-        hash_.update(f"{shard.tokens} {shard.documents} {checksum}\n".encode())
-        if not checksum:
-            hash_.update(_sample(shard.idx_path))
-    return hash_.digest()
 
 
 def read_counts(path: Path, source: TokenizedSource, block: int, length: int) -> WindowCounts:
@@ -199,12 +186,6 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[dict, int]:
     _, version, _, *rest, checksum = _HEADER.unpack(raw)
     return dict(zip(_FIELDS, (version, *rest), strict=True)), checksum
 
-
-def _sample(path: Path, places: int = 64, size: int = 4096) -> bytes:
-    with path.open("rb") as stream:
-        end = os.fstat(stream.fileno()).st_size
-        last = max(end - size, 0)
-        return b"".join(os.pread(stream.fileno(), size, at * last // (places - 1)) for at in range(places))
 
 
 def _shown(value: int | bytes) -> str:
