@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from megatron_heph.data.sources import Sources
+from megatron_heph.data.timeline import remaining_steps
 from megatron_heph.errors import InputError
 from megatron_heph.formats.toml_tree import read_toml
 from megatron_heph.observe.metrics import FILE_NAME, read_metrics
@@ -31,6 +32,7 @@ class RunPlan:
     state: State
     step: int = 0                       # optimizer steps that are done
     tokens: int = 0                     # tokens that are read
+    left: int = 0                       # steps that are still to do, if no cap stops a stage
     detail: str = ""                    # why it would be refused
 
 
@@ -77,7 +79,11 @@ def run_plan(resolved: Resolved, sources: Sources) -> RunPlan:
     if saved is None:
         return RunPlan(folder=folder.path, state="begun")
     return RunPlan(
-        folder=folder.path, state="finished" if finished else "resumable", step=saved.step, tokens=saved.tokens
+        folder=folder.path,
+        state="finished" if finished else "resumable",
+        step=saved.step,
+        tokens=saved.tokens,
+        left=0 if finished else remaining_steps(resolved, saved.point),
     )
 
 

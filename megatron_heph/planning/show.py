@@ -55,12 +55,11 @@ def _head(plan: Plan) -> Iterator[str]:
 
 
 def _run(plan: Plan) -> str:
-    done = f"{plan.run.step:,} of {plan.steps:,} steps"
     return {
         "new": "new",
         "begun": "begun, but without a checkpoint: it would begin anew",
-        "resumable": f"would be resumed from step {plan.run.step:,} ({done} are done)",
-        "finished": f"finished, all {plan.steps:,} steps are there",
+        "resumable": f"would be resumed from step {plan.run.step:,}; {plan.run.left:,} steps are left",
+        "finished": f"finished, all {plan.run.step:,} steps are there",
         "refused": "would be refused",
     }[plan.run.state]
 
