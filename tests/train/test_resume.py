@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import shutil
@@ -24,7 +25,10 @@ STEPS = 12
 
 
 def recipe(sources: dict[str, Any], run: Path, **parallel: Any) -> dict[str, Any]:
-    table = tiny.recipe(sources, run, **parallel)
+    """One source is read as a stream, one with its documents apart, one packed."""
+    table = tiny.recipe(copy.deepcopy(sources), run, **parallel)
+    table["data"]["sources"]["code"]["window"] = "pack"
+    table["data"]["sources"]["text"]["attention"] = "document"
     table["stage"][0]["tokens"] = STEPS * 256
     return {**table, "checkpoint": {"every": 512, "keep": 20}}  # every second step
 
