@@ -120,17 +120,16 @@ void BatchReader::fill_cold(const std::vector<Piece>& pieces, const BatchArrays<
     for (const auto& own : own_edges) edges.insert(edges.end(), own.begin(), own.end());
 }
 
-void BatchReader::want(const Piece* pieces, std::size_t count, std::int64_t block) const {
-    if (!ahead_ || block < 1) return;
-    std::int64_t last_source = -1, last_block = -1;  // samples of a source come block by block
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::int64_t source = pieces[i].source, number = pieces[i].start / block;
-        if (source < 0 || pieces[i].start < 0 || static_cast<std::size_t>(source) >= readers_.size()) continue;
-        if (source == last_source && number == last_block) continue;
-        ahead_->want(readers_[static_cast<std::size_t>(source)], static_cast<std::uint64_t>(number * block),
-                     static_cast<std::uint64_t>(block));
-        last_source = source;
-        last_block = number;
+void BatchReader::want(const Piece* pieces, std::size_t count, const std::vector<std::int64_t>& extents) const {
+    if (!ahead_) return;
+    if (extents.size() != readers_.size()) throw std::invalid_argument("one extent for each source");
+    for (const Piece* piece = pieces; piece != pieces + count; ++piece) {
+        if (piece->source < 0 || static_cast<std::size_t>(piece->source) >= readers_.size() || piece->start < 0) continue;
+        const auto source = static_cast<std::size_t>(piece->source);
+        const std::int64_t extent = extents[source];
+        const std::int64_t start = extent > 0 ? piece->start / extent * extent : piece->start;
+        const std::int64_t size = extent > 0 ? extent : piece->count;
+        ahead_->want(readers_[source], static_cast<std::uint64_t>(start), static_cast<std::uint64_t>(size));
     }
 }
 

@@ -43,8 +43,9 @@ public:
     std::vector<std::int32_t> read(const Piece* pieces, std::size_t count, const BatchArrays<Id>& arrays,
                                    Layout layout) const;
 
-    // A hint: the blocks of `block` tokens in which these pieces begin will be read soon.  Returns at once.
-    void want(const Piece* pieces, std::size_t count, std::int64_t block) const;
+    // A hint: the extents in which these pieces begin will be read soon; extents[i] is how many tokens one of source i
+    // has, or 0: only the pieces themselves.  Returns at once.
+    void want(const Piece* pieces, std::size_t count, const std::vector<std::int64_t>& extents) const;
 
     const std::vector<std::shared_ptr<const TokenReader>>& readers() const { return readers_; }
 

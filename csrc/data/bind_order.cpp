@@ -125,7 +125,11 @@ void bind_order(py::module_& module) {
         module, "StreamOrder", "A source read as one permuted stream; see csrc/data/stream_order.h.")
         .def(py::init([](std::int64_t tokens, std::int64_t block, const Key& key, std::int64_t begin, std::int64_t length) {
                  return std::make_shared<StreamOrder>(tokens, block, to_key(key), begin, length);
-             }), py::arg("tokens"), py::arg("block"), py::arg("key"), py::arg("begin"), py::arg("length"));
+             }), py::arg("tokens"), py::arg("block"), py::arg("key"), py::arg("begin"), py::arg("length"))
+        .def_property_readonly("extent", &StreamOrder::extent, "Positions that are read soon after each other.")
+        .def("turn_of", [](const StreamOrder& order, std::uint64_t block, std::uint64_t epoch) {
+            return order.turn_of(block, epoch);
+        }, py::arg("block"), py::arg("epoch"), "At which turn of an epoch a whole block stands.");
     py::class_<SampleOrder>(module, "SampleOrder", "The samples of a segment; see csrc/data/sample_order.h.")
         .def(py::init<Mixture, std::vector<std::shared_ptr<SourceOrder>>>(), py::arg("mixture"), py::arg("orders"))
         .def("pieces", &sample_pieces<SampleOrder>, py::arg("first"), py::arg("count"), py::arg("stride") = 1,

@@ -124,11 +124,12 @@ const Piece* to_pieces(const Array<std::int64_t>& pieces) {
     return reinterpret_cast<const Piece*>(pieces.data());
 }
 
-void want_blocks(const BatchReader& reader, const Array<std::int64_t>& pieces, std::int64_t block) {
+void want_extents(const BatchReader& reader, const Array<std::int64_t>& pieces,
+                  const std::vector<std::int64_t>& extents) {
     const Piece* first = to_pieces(pieces);
     const auto count = static_cast<std::size_t>(pieces.shape(0));
     const py::gil_scoped_release unlocked;
-    reader.want(first, count, block);
+    reader.want(first, count, extents);
 }
 
 template <typename Id>
@@ -193,8 +194,9 @@ void bind_reader(py::module_& module) {
              "Fills tokens, labels (both uint16 or int32) and loss; returns cu_seqlens, int32.")
         .def("read", &read_into<std::int32_t>, py::arg("pieces"), py::arg("tokens").noconvert(),
              py::arg("labels").noconvert(), py::arg("loss").noconvert(), py::arg("joined") = false)
-        .def("want", &want_blocks, py::arg("pieces"), py::arg("block"),
-             "A hint: the blocks in which these pieces begin will be read soon.  Returns at once.");
+        .def("want", &want_extents, py::arg("pieces"), py::arg("extents"),
+             "A hint: the extents in which these pieces begin (tokens of one, by source; 0: only the pieces) will be read "
+             "soon.  Returns at once.");
 }
 
 }  // namespace heph::bind

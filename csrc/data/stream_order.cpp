@@ -6,9 +6,9 @@
 
 namespace heph {
 
-StreamOrder::StreamOrder(std::int64_t tokens, std::int64_t block, OrderKey key, std::int64_t begin,
-                         std::int64_t length)
-    : key_(key) {
+namespace {
+
+std::uint64_t whole_blocks(std::int64_t tokens, std::int64_t block, std::int64_t begin, std::int64_t length) {
     if (tokens < 2) {
         throw std::invalid_argument("a source of " + std::to_string(tokens) + " tokens; its first sample needs 2");
     }
@@ -16,12 +16,18 @@ StreamOrder::StreamOrder(std::int64_t tokens, std::int64_t block, OrderKey key, 
         throw std::invalid_argument("a block of " + std::to_string(block) + " tokens, samples of " +
                                     std::to_string(length) + " from position " + std::to_string(begin));
     }
+    return static_cast<std::uint64_t>((tokens - 1) / block);
+}
+
+}  // namespace
+
+StreamOrder::StreamOrder(std::int64_t tokens, std::int64_t block, OrderKey key, std::int64_t begin,
+                         std::int64_t length)
+    : blocks_(whole_blocks(tokens, block, begin, length)), order_(blocks_), key_(key) {
     epoch_ = static_cast<std::uint64_t>(tokens) - 1;
     block_ = static_cast<std::uint64_t>(block);
     begin_ = static_cast<std::uint64_t>(begin);
     length_ = static_cast<std::uint64_t>(length);
-    blocks_ = epoch_ / block_;
-    if (blocks_ > 0) permutation_.emplace(blocks_);
 }
 
 // What stands at position `within` of an epoch, to the end of its block.
@@ -29,7 +35,7 @@ StreamOrder::Run StreamOrder::run_at(std::uint64_t within, const RoundKeys& keys
     const std::uint64_t slot = within / block_;
     const std::uint64_t offset = within - slot * block_;
     if (slot == blocks_) return {within, epoch_ - within};  // the tail stands where it is
-    return {permutation_->forward(slot, keys) * block_ + offset, block_ - offset};
+    return {order_.block_at(slot, keys) * block_ + offset, block_ - offset};
 }
 
 void StreamOrder::pieces(std::uint64_t number, std::vector<Piece>& out) const {

@@ -2,16 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
+#include "block_order.h"
 #include "permutation.h"
 #include "source_order.h"
 
 namespace heph {
 
 // A source of T tokens has the input positions 0 .. T-2: each has the next token as its label.  An epoch is all of
-// them: whole blocks of `block` positions in the order of the epoch's permutation, and then what is left of the
+// them: whole blocks of `block` positions in the epoch's order (block_order.h), and then what is left of the
 // stream.  Epoch follows epoch, so that the source is an endless permuted stream of positions, and sample k is its
 // positions [begin + k length, begin + (k + 1) length).  Nothing is skipped and nothing comes twice in an epoch,
 // whatever lengths were read before `begin`.
@@ -23,6 +23,13 @@ public:
 
     void pieces(std::uint64_t number, std::vector<Piece>& out) const override;
 
+    // Positions that lie together and are read soon after each other.
+    std::int64_t extent() const { return static_cast<std::int64_t>(order_.extent() * block_); }
+    // At which turn of an epoch a whole block stands.
+    std::uint64_t turn_of(std::uint64_t block, std::uint64_t epoch) const {
+        return order_.turn_of(block, round_keys(key_, epoch));
+    }
+
 private:
     // A run of consecutive positions of the source.
     struct Run {
@@ -32,7 +39,7 @@ private:
 
     std::uint64_t epoch_, block_, begin_, length_;
     std::uint64_t blocks_;  // whole ones
-    std::optional<Permutation> permutation_;  // absent if there are none
+    BlockOrder order_;
     OrderKey key_;
 };
 

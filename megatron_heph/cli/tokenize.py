@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--block",
         type=int,
         metavar="N",
-        help="tokens that are packed together: eight times the data.block of that run (default: as a run of these "
+        help="tokens that are packed together: 64 times the data.block of that run (default: as a run of these "
         "lengths has it)",
     )
     parser.add_argument(

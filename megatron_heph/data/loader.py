@@ -51,7 +51,8 @@ class Loader:
             apart=[name in segment.apart for name in sources],
             vocab=resolved.shape.vocab,
         )
-        self._ahead = LookAhead(self.reader, resolved.block)
+        extents = [self._orders[name].extent if name in self._orders else 0 for name in sources]
+        self._ahead = LookAhead(self.reader, extents)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1, out: Buffers | None = None) -> Batch:
         """This rank's samples of the segment's step `step` (from 0): every `ranks`-th of the step's samples.
@@ -60,7 +61,7 @@ class Loader:
         """
         pieces, sources_B = self.pieces(step, rank, ranks)
         size = len(sources_B) * self.segment.sequence * self.reader.dtype.itemsize
-        self._ahead.at(step, size, lambda ahead: self.pieces(ahead, rank, ranks)[0])
+        self._ahead.at(step, size, ranks, lambda ahead: self.pieces(ahead, rank, ranks)[0])
         return self.reader.read(pieces, sources_B, self.segment.sequence, out)
 
     def buffers(self, rank: int = 0, ranks: int = 1) -> Buffers:

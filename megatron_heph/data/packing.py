@@ -31,6 +31,7 @@ class PackedOrder:
 
         Raises InputError if the source has nothing to pack, cannot be read, or has no place `begin`.
         """
+        self.extent = block
         counts = open_counts(source, block, length)
         if counts.total == 0:
             raise InputError(

@@ -106,9 +106,12 @@ class BatchReader:
             cu_seqlens=cu_seqlens,
         )
 
-    def want(self, pieces_P5: npt.NDArray[np.int64], block: int) -> None:
-        """A hint that the blocks of `block` tokens in which these pieces begin will be read soon; returns at once."""
-        self._native.want(pieces_P5, block)
+    def want(self, pieces_P5: npt.NDArray[np.int64], extents: Sequence[int]) -> None:
+        """A hint that the extents in which these pieces begin will be read soon; returns at once.
+
+        `extents[i]` is how many tokens one of the i-th source has, or 0: only the pieces themselves are.
+        """
+        self._native.want(pieces_P5, extents)
 
     def counts(self) -> ReadCounts:
         """What reading all of the sources has cost, by any reader of theirs."""

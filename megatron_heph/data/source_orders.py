@@ -22,6 +22,10 @@ class SourceOrder(Protocol):
     def native(self) -> _native.SourceOrder:
         """What computes the pieces of a sample."""
 
+    @property
+    def extent(self) -> int:
+        """Tokens that lie together and are read soon after each other."""
+
     def place(self, samples: int) -> Place:
         """Where the source stands after so many samples."""
 
@@ -38,7 +42,7 @@ class _Stream:
         key = source_key(resolved.recipe.seed, source.name)
         self.native = _native.StreamOrder(source.total_tokens, resolved.block, key, begin.cursor, sequence)
         self._begin, self._sequence, self._epoch = begin.cursor, sequence, source.total_tokens - 1
-        self._block, self._key = resolved.block, key
+        self._block, self.extent = resolved.block, self.native.extent
 
     def place(self, samples: int) -> Place:
         return Place(self._begin + samples * self._sequence)
@@ -56,13 +60,12 @@ class _Stream:
         return found
 
     def _cursors(self, start: int, stop: int, epoch: int) -> Iterator[tuple[int, int]]:
-        """(cursor, number) of the positions [start, stop) in an epoch, by the inverse of its permutation."""
+        """(cursor, number) of the positions [start, stop) in an epoch, by the inverse of its order."""
         blocks = self._epoch // self._block
-        permutation = _native.Permutation(blocks, self._key, epoch) if blocks else None
         while start < stop:
             block, offset = divmod(start, self._block)
             inside = min(stop, (block + 1) * self._block) - start
-            turn = int(permutation.inverse(block)) if permutation and block < blocks else block  # the rest comes last
+            turn = self.native.turn_of(block, epoch) if block < blocks else block  # the rest comes last
             yield epoch * self._epoch + turn * self._block + offset, inside
             start += inside
 

@@ -33,7 +33,7 @@ CHECKS: tuple[Check, ...] = (
     keys.schedules_fit_their_stage,
     keys.mixtures_name_domains,
     keys.sources_share_their_domain,
-    keys.block_is_a_length,
+    keys.steps_are_read_ahead,
     keys.megatron_order_is_whole,
     keys.precision_is_built,
     grid.launcher_agrees,

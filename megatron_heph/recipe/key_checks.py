@@ -141,15 +141,8 @@ def sources_share_their_domain(r: Resolved) -> Iterator[str]:
             yield f"All sources of the domain {domain!r} have the weight 0: give one at least a weight above it."
 
 
-def block_is_a_length(r: Resolved) -> Iterator[str]:
-    """A block holds at least a sample of every stage, and reading ahead is a number of steps."""
-    longest = max(r.recipe.stage, key=lambda stage: stage.sequence)
-    if r.recipe.data.block is not None and r.block < longest.sequence:
-        yield (
-            f"data.block is {r.block} tokens, less than stage.{longest.name}.sequence = {longest.sequence}: remove "
-            f"data.block (it is then chosen), or set it to a multiple of {longest.sequence}, such as "
-            f"{8 * longest.sequence}."
-        )
+def steps_are_read_ahead(r: Resolved) -> Iterator[str]:
+    """Reading ahead is a number of steps."""
     if r.recipe.data.prefetch < 0:
         yield f"data.prefetch is {r.recipe.data.prefetch}; it is a number of steps, 0 or more."
 

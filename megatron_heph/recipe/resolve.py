@@ -51,30 +51,26 @@ def resolve(recipe: Recipe, machine: Machine) -> Resolved:
     return resolved
 
 
-_SAMPLES = 8                            # of the longest sequence in a block, at least
-_LARGEST = 64                           # in which all sequences must fit whole; else only the longest does
+_LARGEST = 64                           # of the longest sample in a block, for all lengths to fit whole
 
 
 def default_block(sequences: Sequence[int]) -> int:
-    """Tokens in a block: whole samples of every length, of the longest at least eight.
+    """Tokens in a block: the least that holds whole samples of every length; else a sample of the longest.
 
-    Larger blocks are read in larger pieces, cut fewer samples of another length and are packed more tightly;
-    smaller ones mix a source more finely.
+    The smaller a block, the more finely a source is mixed; the larger, the longer samples may become on the way
+    without spanning two of them.
     """
     longest = max([1, *sequences])
     unit = math.lcm(*(length for length in sequences if length > 0))
-    if unit > _LARGEST * longest:
-        return _SAMPLES * longest
-    return unit * -(-_SAMPLES * longest // unit)
+    return unit if unit <= _LARGEST * longest else longest
 
 
 def packed_block(block: int) -> int:
     """Tokens in a block of documents that are packed together.
 
-    About half a window of each block stays empty, 6 to 7 % in eight windows and 1 % in 64 (docs/performance.md),
-    while a streamed source is mixed the more finely the smaller its blocks are.
+    About half a window of each stays empty: 6 to 7 % with eight windows in a block, 1 % with 64 (docs/performance.md).
     """
-    return 8 * block
+    return 64 * block
 
 
 def _largest_fitting(recipe: Recipe, limit: int) -> int:

@@ -68,7 +68,7 @@ class Data:
 
     sources: dict[str, Source]
     heldout: dict[str, str] = field(default_factory=dict)
-    block: Tokens | None = None         # unit of the permutation; None: at least eight of the longest samples
+    block: Tokens | None = None         # unit of the permutation; None: the least multiple of all sequences
     prefetch: int = 2                   # steps that are read ahead of their use
     megatron: Megatron | None = None
 

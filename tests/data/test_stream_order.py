@@ -13,12 +13,21 @@ from megatron_heph.data.order import Permutation, StreamOrder, source_key
 KEY = source_key(11, "stream")
 
 
+def blocks_in_order(whole: int, epoch: int) -> list[int]:
+    """The whole blocks of a source as they come: extents side by side, 256 at a time, each in its own order."""
+    extent = max([1, *(size for size in (2, 4, 8) if whole // size >= 1024)])
+    extents = whole // extent
+    order = Permutation(extents, KEY, epoch).forward(np.arange(extents)).tolist() if extents else []
+    groups = [order[first : first + 256] for first in range(0, extents, 256)]
+    found = [at * extent + stripe for group in groups for stripe in range(extent) for at in group]
+    return found + list(range(extents * extent, whole))
+
+
 def permuted_stream(tokens: int, block: int) -> Iterator[int]:
     """The endless stream of positions, as its definition says."""
     whole = (tokens - 1) // block
     for epoch in itertools.count():
-        order = Permutation(whole, KEY, epoch).forward(np.arange(whole)).tolist() if whole else []
-        for at in order:
+        for at in blocks_in_order(whole, epoch):
             yield from range(at * block, (at + 1) * block)
         yield from range(whole * block, tokens - 1)
 
@@ -56,6 +65,23 @@ def test_any_history_reads_the_permuted_stream(trial: int) -> None:
         assert sorted(taken[whole * epoch : (whole + 1) * epoch]) == list(range(epoch))
 
 
+@pytest.mark.parametrize("blocks", [2047, 2048, 2049, 4100, 8191, 8200, 20_011])
+def test_extents_take_turns(blocks: int) -> None:
+    """Mixed finely: neighbours in the order come from different extents; read in large pieces: an extent ends soon."""
+    order = StreamOrder(2 * blocks + 2, 2, KEY, 0, 2)
+    for epoch in (0, 3):
+        found = [int(order.pieces(number + epoch * blocks)[0, 3]) // 2 for number in range(blocks)] if not epoch else []
+        expected = blocks_in_order(blocks, epoch)
+        assert sorted(expected) == list(range(blocks)) and found in ([], expected)
+        turns = [order.turn_of(block, epoch) for block in range(blocks)]
+        assert [expected[turn] for turn in turns] == list(range(blocks))
+    extent = order.extent // 2
+    assert extent == (1 if blocks < 2048 else 2 if blocks < 4096 else 4 if blocks < 8192 else 8)
+    seen = np.array(blocks_in_order(blocks, 0)) // extent
+    together = min(256, blocks // extent)
+    assert len(set(seen[:together].tolist())) == together
+
+
 def test_samples_are_answered_alone() -> None:
     order = StreamOrder(1000, 16, KEY, 5, 7)
     all_ = [order.pieces(number).tolist() for number in range(300)]
@@ -90,9 +116,9 @@ def test_trillions_of_tokens() -> None:
     for at in (0, 5, 10**6, epoch - 3, epoch, 3 * epoch + 12345, 100 * epoch - 8000):
         pieces = StreamOrder(tokens, block, KEY, at, length).pieces(0)
         number, within = divmod(at, epoch)
-        slot = within // block
-        first = slot if slot == whole else int(Permutation(whole, KEY, number).forward(slot))
-        assert pieces[0, 3] == first * block + within % block
+        slot, order = within // block, StreamOrder(tokens, block, KEY, at, length)
+        assert slot == whole or order.turn_of(int(pieces[0, 3]) // block, number) == slot
+        assert pieces[0, 3] % block == within % block
         assert len(positions(pieces, length)) == length
         assert (pieces[:, 3] + pieces[:, 4]).max() < tokens   # the label of the last position exists
 

@@ -114,8 +114,7 @@ TRIPS: dict[str, list[tuple[list[str], list[str]]]] = {
             ["data.sources.code.weight is 1.0", "data.sources.text", "'text'", "or none"],
         ),
     ],
-    "block_is_a_length": [
-        (["data.block=31"], ["data.block is 31", "stage.broad.sequence = 32", "multiple of 32", "256"]),
+    "steps_are_read_ahead": [
         (["data.prefetch=-1"], ["data.prefetch is -1", "0 or more"]),
     ],
     "megatron_order_is_whole": [

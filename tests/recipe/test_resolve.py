@@ -21,7 +21,7 @@ TWO_STAGES = [
 
 def test_a_fresh_model(tiny_data: dict[str, Any]) -> None:
     here = resolved(tiny_data)
-    assert here.base is None and here.device == "cpu" and here.block == 256
+    assert here.base is None and here.device == "cpu" and here.block == 32
     assert (here.shape.heads, here.shape.kv_heads, here.shape.head_dim, here.shape.max_positions) == (4, 2, 16, 32)
     assert resolved(tiny_data, "model.head_dim=8").shape.head_dim == 8
 
@@ -30,7 +30,7 @@ def test_steps_of_stages(tiny_data: dict[str, Any]) -> None:
     table = {**tiny.recipe(tiny_data, Path("r")), "stage": TWO_STAGES}
     here = resolve(recipe_from_table(table), ONE)
     first, second = here.recipe.stage
-    assert here.block == 384, "whole samples of 32 and 48, eight of the longer"
+    assert here.block == 96, "whole samples of 32 and of 48"
     assert (here.steps(first), here.steps(second), here.total_steps) == (4, 1, 5)
     assert here.samples(first) == 8 and here.micro_batches(first) == 4
     assert here.stage_at(1) == (first, 1) and here.stage_at(4) == (first, 4) and here.stage_at(5) == (second, 1)
@@ -41,7 +41,7 @@ def test_steps_of_stages(tiny_data: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("sequences", "block"),
-    [([4096], 32768), ([4096, 8192], 65536), ([384], 3072), ([1000, 4097], 8 * 4097), ([96, 64], 768), ([], 8)],
+    [([4096], 4096), ([4096, 8192], 8192), ([384], 384), ([1000, 4097], 4097), ([96, 64], 192), ([], 1)],
 )
 def test_the_default_block(sequences: list[int], block: int) -> None:
     assert default_block(sequences) == block

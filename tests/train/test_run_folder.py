@@ -56,7 +56,7 @@ def test_a_base_brings_its_tokenizer(tiny_data: dict[str, Any], tmp_path: Path) 
     [
         ("optim.lr=0.5", "optim.lr: 0.003 there, 0.5 now"),
         ("seed=8", "seed: 7 there, 8 now"),
-        ("data.block=64", "data.block: 256 there, 64 now"),
+        ("data.block=64", "data.block: 32 there, 64 now"),
         ("model.layers=2", "model.layers: 4 there, 2 now"),
         ("precision.format=bf16", "precision.format: 'fp32' there, 'bf16' now"),
     ],
@@ -87,7 +87,7 @@ def test_what_may_change_from_here_on_is_said(
 ) -> None:
     folder = begun(tiny_data, tmp_path / "run")
     now = folder.settle(resolved(tiny_data, override, run=folder.path))
-    assert any(change in line for line in folder.changes(now)) and now.block == 256
+    assert any(change in line for line in folder.changes(now)) and now.block == 32
     folder.prepare(now)
     assert folder.resolved(ONE).to_toml() == now.to_toml() and not folder.changes(now)
 
