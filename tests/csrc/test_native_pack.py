@@ -89,7 +89,7 @@ def test_the_samples_of_a_group_have_no_trend(tmp_path):
         order = PackOrder(reader, counts, 3200, (seed, 5), (0, []), 128)
         longest = np.array([order.pieces(k)[:, 4].max() for k in range(60)])
         places += longest[:20] - longest.mean()
-    assert np.abs(places / 600).max() < 3.5      # five deviations of such a mean; in the order of opening it is about 20
+    assert np.abs(places / 600).max() < 3.5      # five deviations of such a mean; as opened it is about 20
 
 
 def test_neighbouring_samples_come_from_blocks_far_apart(tmp_path):

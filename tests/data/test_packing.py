@@ -236,7 +236,7 @@ def test_a_source_without_anything_to_pack(tmp_path):
 
 
 def test_a_place_of_another_source(source):
-    with pytest.raises(InputError, match=r"after window 999 of a group of blocks, .* the place is one of another source"):
+    with pytest.raises(InputError, match=r"after window 999 of a group .* the place is one of another source"):
         _order(source, Place(0, ((LENGTH, 999),)))
 
 
