@@ -28,14 +28,14 @@ std::uint64_t sample_number(std::int64_t number) {
     return natural(number, "the sample's number");
 }
 
-py::tuple pack(const Array<std::int64_t>& items, std::int64_t length, std::uint64_t seed) {
+py::tuple pack(const Array<std::int64_t>& items, std::int64_t length) {
     if (items.ndim() != 2 || items.shape(1) != 2) throw std::invalid_argument("items are rows of two: start, count");
     std::vector<Run> runs;
     for (py::ssize_t i = 0; i < items.shape(0); ++i) {
         runs.push_back({items.at(i, 0), items.at(i, 1)});
         if (runs.back().count < 0) throw std::invalid_argument("an item of " + std::to_string(items.at(i, 1)));
     }
-    const Windows packed = Packer(length).pack(runs, seed);
+    const Windows packed = Packer(length).pack(runs);
     Array<std::int64_t> pieces(std::vector<py::ssize_t>{static_cast<py::ssize_t>(packed.runs.size()), 2});
     for (std::size_t i = 0; i < packed.runs.size(); ++i) {
         pieces.mutable_at(static_cast<py::ssize_t>(i), 0) = packed.runs[i].start;
@@ -63,7 +63,7 @@ std::shared_ptr<PackOrder> make_order(const ReaderPtr& reader, const CountsPtr& 
                                       const std::pair<std::uint64_t, std::uint64_t>& key, const Place& begin,
                                       std::int64_t length) {
     if (!reader || !counts) throw std::invalid_argument("an order needs a reader and counts");
-    PackPlace place{natural(begin.first, "the place's blocks"), {}};
+    PackPlace place{natural(begin.first, "the place's groups"), {}};
     for (const auto& [past, windows] : begin.second) place.history.emplace_back(past, natural(windows, "windows used"));
     const py::gil_scoped_release unlocked;
     return std::make_shared<PackOrder>(reader, counts, block, OrderKey{key.first, key.second}, std::move(place), length);
@@ -72,7 +72,7 @@ std::shared_ptr<PackOrder> make_order(const ReaderPtr& reader, const CountsPtr& 
 Place place(const PackOrder& order, std::int64_t number) {
     const py::gil_scoped_release unlocked;
     const PackPlace found = order.place(sample_number(number));
-    Place out{static_cast<std::int64_t>(found.blocks), {}};
+    Place out{static_cast<std::int64_t>(found.groups), {}};
     for (const auto& [length, windows] : found.history) {
         out.second.emplace_back(length, static_cast<std::int64_t>(windows));
     }
@@ -91,7 +91,7 @@ Array<std::int64_t> find(const PackOrder& order, std::int64_t start, std::int64_
 }  // namespace
 
 void bind_pack(py::module_& module) {
-    module.def("pack", &pack, py::arg("items"), py::arg("length"), py::arg("seed") = 0,
+    module.def("pack", &pack, py::arg("items"), py::arg("length"),
                "Best-fit decreasing of int64 [items, 2] (start, count), apart from each other and in order: the pieces, "
                "int64 [pieces, 2], and each window's first piece, int64 [windows + 1].");
     module.def("count_windows", &count, py::arg("reader"), py::arg("block"), py::arg("length"), py::arg("first"),
@@ -109,7 +109,7 @@ void bind_pack(py::module_& module) {
         module, "PackOrder", "A source whose documents are packed into windows; see csrc/data/pack_order.h.")
         .def(py::init(&make_order), py::arg("reader"), py::arg("counts"), py::arg("block"), py::arg("key"),
              py::arg("begin"), py::arg("length"),
-             "begin: (blocks finished since the run began, [(length, windows used), ...] of the block at work).")
+             "begin: (groups of 16 blocks finished since the run began, [(length, windows used), ...] of the group at work).")
         .def("place", &place, py::arg("number"), "Where a segment begins that goes on after `number` samples: a `begin`.")
         .def("find", &find, py::arg("start"), py::arg("count"), py::arg("samples"),
              "Those of the first `samples` samples that read one of the source's positions [start, start + count): "

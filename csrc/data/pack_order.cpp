@@ -8,8 +8,8 @@ namespace heph {
 
 namespace {
 
-// Samples come in order: what is packed at a time are the blocks of the steps that are being read.
-constexpr std::size_t kPackedBlocks = 32;
+// Samples come in order: what is packed at a time are the groups of the steps that are being read.
+constexpr std::size_t kGroups = 3;
 constexpr std::size_t kEpochs = 3;
 
 PackPlace normal(PackPlace place) {
@@ -23,58 +23,81 @@ PackPlace normal(PackPlace place) {
     return place;
 }
 
+void check_used(std::uint64_t used, const PackGroup& group, std::int64_t length) {
+    if (used <= group.size()) return;
+    throw std::invalid_argument("a place after window " + std::to_string(used) + " of a group of blocks, which has " +
+                                std::to_string(group.size()) + " of " + std::to_string(length) +
+                                " positions: the place is one of another source");
+}
+
 }  // namespace
 
 PackOrder::PackOrder(std::shared_ptr<const TokenReader> reader, std::shared_ptr<const WindowCounts> counts,
                      std::int64_t block, OrderKey key, PackPlace begin, std::int64_t length)
     : reader_(std::move(reader)), counts_(std::move(counts)), block_(block), length_(length), key_(key),
-      begin_(normal(std::move(begin))), blocks_(blocks_of(reader_->total_tokens(), block)), walks_(kEpochs),
-      packed_(kPackedBlocks) {
+      begin_(normal(std::move(begin))), blocks_(blocks_of(reader_->total_tokens(), block)),
+      groups_(EpochGroups::groups_of(blocks_)), walks_(kEpochs), recent_(kGroups) {
     if (counts_->filled() != blocks_) {
         throw std::invalid_argument("window counts of " + std::to_string(counts_->filled()) + " blocks for a source of " +
                                     std::to_string(blocks_));
     }
     if (counts_->total() == 0) throw std::invalid_argument("a source to pack has no document of two tokens or more");
-    permutation_.emplace(blocks_);
     if (begin_.history.empty()) return;
-    begun_block_ = permutation_->forward(begin_.blocks % blocks_, round_keys(key_, begin_.blocks / blocks_));
     if (begin_.history.back().first == length_) begun_used_ = begin_.history.back().second;
-    const auto now = windows(begin_.blocks, begun_block_);
-    begun_left_ = now->size() - begun_used_;
+    const std::shared_ptr<PackGroup> begun = group(begin_.groups);
+    check_used(begun_used_, *begun, length_);
+    begun_left_ = begun->size() - begun_used_;
 }
 
-std::uint64_t PackOrder::seed(std::uint64_t turn, std::uint64_t block, std::size_t repacked) const {
-    const std::uint64_t epoch = turn / blocks_;
-    return mix_seed(mix_seed(mix_seed(mix_seed(key_.first, key_.second), epoch), block), repacked);
+RoundKeys PackOrder::group_keys(std::uint64_t turn, std::size_t repacked) const {
+    const std::uint64_t epoch = round_keys(key_, turn / groups_).state;
+    return {mix_seed(mix_seed(epoch, turn % groups_), repacked)};
 }
 
-Windows PackOrder::pack_begun(std::uint64_t block) const {
-    std::vector<Run> items;
-    block_items(*reader_, block_, block, 1, items);
-    std::size_t repacked = 0;
-    for (const auto& [length, used] : begin_.history) {
-        const Windows packed = Packer(length).pack(items, seed(begin_.blocks, block, repacked));
-        if (used > packed.size()) {
-            throw std::invalid_argument("a place after window " + std::to_string(used) + " of block " +
-                                        std::to_string(block) + ", which has " + std::to_string(packed.size()) +
-                                        " of " + std::to_string(length) + " positions: the place is one of another source");
-        }
-        if (repacked + 1 == begin_.history.size() && length == length_) return packed;
-        items = items_from(packed, used);
-        ++repacked;
+std::shared_ptr<PackGroup> PackOrder::repacked_group() const {
+    const std::uint64_t turn = begin_.groups;
+    std::vector<std::vector<Run>> items;  // of each block what is left
+    for (const std::uint64_t block : epoch_groups(turn).blocks(turn % groups_)) {
+        block_items(*reader_, block_, block, 1, items.emplace_back());
     }
-    return Packer(length_).pack(items, seed(begin_.blocks, block, repacked));
+    std::size_t repacked = 0;
+    const auto pack = [&](std::int64_t length) {
+        Packer packer(length);
+        std::vector<Windows> packed;
+        for (const auto& left : items) packed.push_back(packer.pack(left));
+        return std::make_shared<PackGroup>(std::move(packed), group_keys(turn, repacked++));
+    };
+    for (const auto& [length, windows_used] : begin_.history) {
+        const std::shared_ptr<PackGroup> group = pack(length);
+        const std::uint64_t used = windows_used;
+        check_used(used, *group, length);
+        if (repacked == begin_.history.size() && length == length_) return group;
+        for (std::size_t i = 0; i < items.size(); ++i) {
+            const auto left = [&](std::uint32_t window) { return group->number({i, window}) >= used; };
+            items[i] = items_of(windows(turn, *group, i), left);
+        }
+    }
+    return pack(length_);
 }
 
-std::shared_ptr<Windows> PackOrder::windows(std::uint64_t turn, std::uint64_t block) const {
-    return packed_.get(turn, [&] {
-        if (is_begun(turn)) return std::make_shared<Windows>(pack_begun(block));
+std::shared_ptr<PackGroup> PackOrder::group(std::uint64_t turn) const {
+    return recent_.get(turn, [&] {
+        if (is_repacked(turn)) return repacked_group();
+        std::vector<std::uint64_t> counts;
+        for (const std::uint64_t block : epoch_groups(turn).blocks(turn % groups_)) counts.push_back((*counts_)[block]);
+        return std::make_shared<PackGroup>(counts, group_keys(turn, 0));
+    });
+}
+
+const Windows& PackOrder::windows(std::uint64_t turn, PackGroup& group, std::size_t at) const {
+    return group.packed(at, [&] {
+        const std::uint64_t block = epoch_groups(turn).block(turn % groups_, at);
         std::vector<Run> items;
         block_items(*reader_, block_, block, 1, items);
-        auto packed = std::make_shared<Windows>(Packer(length_).pack(items, seed(turn, block, 0)));
-        if (packed->size() != (*counts_)[block]) {
+        Windows packed = Packer(length_).pack(items);
+        if (packed.size() != (*counts_)[block]) {
             throw std::invalid_argument("block " + std::to_string(block) + " of " + std::to_string(block_) +
-                                        " tokens packs into " + std::to_string(packed->size()) + " windows of " +
+                                        " tokens packs into " + std::to_string(packed.size()) + " windows of " +
                                         std::to_string(length_) + ", and the counts say " +
                                         std::to_string((*counts_)[block]) + ": they were made of other documents");
         }
@@ -84,35 +107,35 @@ std::shared_ptr<Windows> PackOrder::windows(std::uint64_t turn, std::uint64_t bl
 
 std::shared_ptr<WindowWalk> PackOrder::walk(std::uint64_t epoch) const {
     return walks_.get(epoch, [&] {
-        // The first epoch begins where the run stands, after the block that is begun.
-        const bool first = epoch == begin_.blocks / blocks_;
-        const std::uint64_t from = first ? begin_.blocks % blocks_ + (begin_.history.empty() ? 0 : 1) : 0;
+        // The first epoch begins where the run stands, after the group that is begun.
+        const bool first = epoch == begin_.groups / groups_;
+        const std::uint64_t from = first ? begin_.groups % groups_ + (begin_.history.empty() ? 0 : 1) : 0;
         return std::make_shared<WindowWalk>(counts_, key_, epoch, from);
     });
 }
 
 PackOrder::Found PackOrder::window_of(std::uint64_t number) const {
-    if (number < begun_left_) {
-        return {begin_.blocks, begun_block_, static_cast<std::uint32_t>(begun_used_ + number)};
-    }
+    if (number < begun_left_) return {begin_.groups, begun_used_ + number};
     number -= begun_left_;
-    std::uint64_t epoch = begin_.blocks / blocks_;
-    BlockWindow found;
+    std::uint64_t epoch = begin_.groups / groups_;
+    GroupWindow found;
     if (!walk(epoch)->find(number, found)) {
         number -= walk(epoch)->total();
         epoch += 1 + number / counts_->total();  // all epochs have the same windows
         walk(epoch)->find(number % counts_->total(), found);
     }
-    return {epoch * blocks_ + found.position, found.block, found.window};
+    return {epoch * groups_ + found.group, found.number};
 }
 
 void PackOrder::pieces(std::uint64_t number, std::vector<Piece>& out) const {
     const Found found = window_of(number);
-    const auto packed = windows(found.turn, found.block);
+    const std::shared_ptr<PackGroup> there = group(found.turn);
+    const auto [at, window] = there->place(found.number);
+    const Windows& packed = windows(found.turn, *there, at);
     Piece piece;
-    for (std::uint32_t i = packed->begins[found.window]; i < packed->begins[found.window + 1]; ++i) {
-        piece.start = packed->runs[i].start;
-        piece.count = packed->runs[i].count;
+    for (std::uint32_t i = packed.begins[window]; i < packed.begins[window + 1]; ++i) {
+        piece.start = packed.runs[i].start;
+        piece.count = packed.runs[i].count;
         out.push_back(piece);
         piece.column += piece.count;
     }
@@ -125,59 +148,25 @@ PackPlace PackOrder::place(std::uint64_t number) const {
         place.history = begin_.history;
         if (begun_used_ > 0) place.history.pop_back();
     }
-    if (found.window > 0) place.history.emplace_back(length_, found.window);
+    if (found.number > 0) place.history.emplace_back(length_, found.number);
     return place;
 }
 
 double PackOrder::epochs(std::uint64_t number) const {
     const Found found = window_of(number);
-    const auto in_block = static_cast<double>(is_begun(found.turn) ? begun_used_ + begun_left_ : (*counts_)[found.block]);
+    const EpochGroups groups = epoch_groups(found.turn);
+    const std::uint64_t there = found.turn % groups_;
+    const std::uint64_t windows = is_begun(found.turn) ? begun_used_ + begun_left_ : groups.windows(there);
     double taken = 0;  // positions of windows, padding included
     for (const auto& [length, used] : place(number).history) {
         taken += static_cast<double>(length) * static_cast<double>(used);
     }
-    const double left = (in_block - found.window) * static_cast<double>(length_);
-    const double within = static_cast<double>(found.turn % blocks_) + taken / (taken + left);
-    return static_cast<double>(found.turn / blocks_) + within / static_cast<double>(blocks_);
-}
-
-std::int64_t PackOrder::first_of(std::uint64_t turn) const {
-    if (is_begun(turn)) return -static_cast<std::int64_t>(begun_used_);
-    const std::uint64_t begun = begin_.blocks / blocks_, epoch = turn / blocks_;
-    std::uint64_t before = begun_left_ + walk(epoch)->before(turn % blocks_);
-    if (epoch > begun) before += walk(begun)->total() + (epoch - begun - 1) * counts_->total();
-    return static_cast<std::int64_t>(before);
-}
-
-void PackOrder::find(std::uint64_t start, std::uint64_t count, std::uint64_t samples,
-                     std::vector<std::uint64_t>& out) const {
-    if (count == 0 || samples == 0) return;
-    count = std::min(count, reader_->total_tokens() - std::min(start, reader_->total_tokens()));
-    const auto begin = static_cast<std::int64_t>(start), end = static_cast<std::int64_t>(start + count);
-    const auto limit = static_cast<std::int64_t>(samples);
-    const auto size = static_cast<std::uint64_t>(block_);
-    // the document that is under way at `start` may belong to a block far before
-    const auto first = static_cast<std::uint64_t>(reader_->document_at(start).document.start) / size;
-    const std::uint64_t last = (start + count - 1) / size, last_turn = window_of(samples - 1).turn;
-    for (std::uint64_t epoch = begin_.blocks / blocks_; epoch <= last_turn / blocks_; ++epoch) {
-        const RoundKeys keys = round_keys(key_, epoch);
-        for (std::uint64_t block = first; block <= last; ++block) {
-            const std::uint64_t turn = epoch * blocks_ + permutation_->inverse(block, keys);
-            if (turn < begin_.blocks || turn > last_turn || (*counts_)[block] == 0) continue;
-            const std::int64_t number = first_of(turn);
-            const auto packed = windows(turn, block);
-            for (std::size_t i = 0; i < packed->runs.size(); ++i) {
-                const Run& run = packed->runs[i];
-                if (run.start >= end || run.start + run.count <= begin) continue;
-                const auto after = std::upper_bound(packed->begins.begin(), packed->begins.end(), i);
-                const std::int64_t found = number + (after - packed->begins.begin()) - 1;
-                if (found < 0 || found >= limit) continue;
-                if (out.empty() || out.back() != static_cast<std::uint64_t>(found)) {
-                    out.push_back(static_cast<std::uint64_t>(found));
-                }
-            }
-        }
-    }
+    const double left = static_cast<double>(windows - found.number) * static_cast<double>(length_);
+    std::uint64_t first = there;  // groups without a window count with the next one: no sample would count them
+    while (first > 0 && groups.windows(first - 1) == 0) --first;
+    const std::uint64_t before = groups.blocks_before(first), span = groups.blocks_before(there + 1) - before;
+    const double within = static_cast<double>(before) + taken / (taken + left) * static_cast<double>(span);
+    return static_cast<double>(found.turn / groups_) + within / static_cast<double>(blocks_);
 }
 
 }  // namespace heph

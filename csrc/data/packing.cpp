@@ -17,18 +17,6 @@ std::uint32_t checked(std::int64_t length) {
     return static_cast<std::uint32_t>(length);
 }
 
-// Fisher and Yates: where each window comes to stand.
-std::vector<std::uint32_t> draw_places(std::uint32_t windows, std::uint64_t seed) {
-    std::vector<std::uint32_t> places(windows);
-    std::iota(places.begin(), places.end(), 0u);
-    for (std::uint32_t left = windows; left > 1; --left) {
-        // the high half of a product is a number below `left` (Lemire 2019), the same on any machine
-        const std::uint64_t drawn = mix_seed(seed, left) >> 32;
-        std::swap(places[left - 1], places[drawn * left >> 32]);
-    }
-    return places;
-}
-
 }  // namespace
 
 FreeRoom::FreeRoom(std::uint32_t limit) : top_(limit, 0) {
@@ -135,22 +123,26 @@ std::uint32_t Packer::count(const std::vector<Run>& items) {
     return assign();
 }
 
-Windows Packer::pack(const std::vector<Run>& items, std::uint64_t seed) {
+Windows Packer::pack(const std::vector<Run>& items) {
     cut(items);
     const std::uint32_t windows = assign();
-    const std::vector<std::uint32_t> places = draw_places(windows, seed);
     Windows packed;
     packed.begins.assign(windows + 1, 0);
-    for (const std::uint32_t window : window_of_) ++packed.begins[places[window] + 1];
+    for (const std::uint32_t window : window_of_) ++packed.begins[window + 1];
     std::partial_sum(packed.begins.begin(), packed.begins.end(), packed.begins.begin());
     packed.runs.resize(pieces_.size());
     std::vector<std::uint32_t> next(packed.begins.begin(), packed.begins.end() - 1);
-    for (std::size_t i = 0; i < pieces_.size(); ++i) packed.runs[next[places[window_of_[i]]]++] = pieces_[i];
+    for (std::size_t i = 0; i < pieces_.size(); ++i) packed.runs[next[window_of_[i]]++] = pieces_[i];
     return packed;
 }
 
-std::vector<Run> items_from(const Windows& windows, std::size_t first) {
-    std::vector<Run> runs(windows.runs.begin() + windows.begins[first], windows.runs.end());
+std::vector<Run> items_of(const Windows& windows, const std::function<bool(std::uint32_t)>& left) {
+    std::vector<Run> runs;
+    for (std::uint32_t window = 0; window < windows.size(); ++window) {
+        if (!left(window)) continue;
+        const auto first = windows.runs.begin();
+        runs.insert(runs.end(), first + windows.begins[window], first + windows.begins[window + 1]);
+    }
     std::sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.start < b.start; });
     std::vector<Run> items;
     for (const Run& run : runs) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "permutation.h"
@@ -58,9 +59,9 @@ public:
     // Items in order of their start, apart from each other.  One that is longer than a window is cut into pieces of
     // a window's length and a rest; one that fits is never cut.  Empty items take no part.
     std::uint32_t count(const std::vector<Run>& items);
-    // The windows stand in an order drawn by `seed`: the order in which they are opened goes by the length of their
-    // longest document, and would give every block the same trend.
-    Windows pack(const std::vector<Run>& items, std::uint64_t seed);
+    // The windows stand in the order in which they are opened, which goes by the length of their longest document:
+    // whoever reads them draws an order of his own.
+    Windows pack(const std::vector<Run>& items);
 
 private:
     void cut(const std::vector<Run>& items);
@@ -73,9 +74,9 @@ private:
     std::vector<std::uint32_t> window_of_;  // of each piece
 };
 
-// What the windows from `first` on hold, as items in order of their start: runs that touch are one again.  Runs that touch
-// are of one document, since a document's last token is no position.
-std::vector<Run> items_from(const Windows& windows, std::size_t first);
+// What those windows hold for which left(window) is true, as items in order of their start: runs that touch are one
+// again.  Runs that touch are of one document, since a document's last token is no position.
+std::vector<Run> items_of(const Windows& windows, const std::function<bool(std::uint32_t)>& left);
 
 // A seed made of another and a number: the output of SplitMix64 from that state.
 inline std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t value) {

@@ -4,28 +4,35 @@
 
 namespace heph {
 
+std::vector<std::uint64_t> EpochGroups::blocks(std::uint64_t group) const {
+    std::vector<std::uint64_t> blocks(blocks_before(group + 1) - blocks_before(group));
+    for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = block(group, i);
+    return blocks;
+}
+
+std::uint64_t EpochGroups::windows(std::uint64_t group) const {
+    std::uint64_t windows = 0;
+    for (const std::uint64_t block : blocks(group)) windows += (*counts_)[block];
+    return windows;
+}
+
 WindowWalk::WindowWalk(std::shared_ptr<const WindowCounts> counts, OrderKey key, std::uint64_t epoch,
                        std::uint64_t first)
-    : counts_(std::move(counts)), permutation_(counts_->blocks()), keys_(round_keys(key, epoch)), first_(first),
-      chunks_((counts_->blocks() - first + kChunk - 1) / kChunk), recent_(8) {}
+    : counts_(std::move(counts)), groups_(*counts_, key, epoch), first_(first),
+      end_(EpochGroups::groups_of(counts_->blocks())), chunks_((end_ - first + kChunk - 1) / kChunk), recent_(8) {}
 
 std::shared_ptr<WindowWalk::Chunk> WindowWalk::chunk(std::uint64_t number) {
     return recent_.get(number, [&] {
-        const std::uint64_t begin = first_ + number * kChunk, end = std::min(begin + kChunk, counts_->blocks());
-        auto made = std::make_shared<Chunk>();
-        made->sums.push_back(0);
-        for (std::uint64_t position = begin; position < end; ++position) {
-            const std::uint64_t block = permutation_.forward(position, keys_);
-            made->blocks.push_back(block);
-            made->sums.push_back(made->sums.back() + (*counts_)[block]);
-        }
-        return made;
+        const std::uint64_t begin = first_ + number * kChunk, end = std::min(begin + kChunk, end_);
+        auto sums = std::make_shared<Chunk>(1, 0);
+        for (std::uint64_t group = begin; group < end; ++group) sums->push_back(sums->back() + groups_.windows(group));
+        return sums;
     });
 }
 
-void WindowWalk::extend() { sums_.push_back(sums_.back() + chunk(sums_.size() - 1)->sums.back()); }
+void WindowWalk::extend() { sums_.push_back(sums_.back() + chunk(sums_.size() - 1)->back()); }
 
-bool WindowWalk::find(std::uint64_t number, BlockWindow& found) {
+bool WindowWalk::find(std::uint64_t number, GroupWindow& found) {
     std::uint64_t at, before;
     {
         const std::lock_guard<std::mutex> locked(mutex_);
@@ -36,24 +43,23 @@ bool WindowWalk::find(std::uint64_t number, BlockWindow& found) {
         at = static_cast<std::uint64_t>(std::upper_bound(sums_.begin(), sums_.end(), number) - sums_.begin()) - 1;
         before = sums_[at];
     }
-    const std::shared_ptr<Chunk> there = chunk(at);
-    const auto after = std::upper_bound(there->sums.begin(), there->sums.end(), number - before);
-    const auto within = static_cast<std::uint64_t>(after - there->sums.begin()) - 1;
-    found.position = first_ + at * kChunk + within;
-    found.block = there->blocks[within];
-    found.window = static_cast<std::uint32_t>(number - before - there->sums[within]);
+    const std::shared_ptr<Chunk> sums = chunk(at);
+    const auto after = std::upper_bound(sums->begin(), sums->end(), number - before);
+    found.group = first_ + at * kChunk + static_cast<std::uint64_t>(after - sums->begin()) - 1;
+    found.number = number - before - *(after - 1);
     return true;
 }
 
-std::uint64_t WindowWalk::before(std::uint64_t position) {
-    const std::uint64_t at = (position - first_) / kChunk;
+std::uint64_t WindowWalk::before(std::uint64_t group) {
+    const std::uint64_t at = (group - first_) / kChunk;
     std::uint64_t sum;
     {
         const std::lock_guard<std::mutex> locked(mutex_);
         while (sums_.size() <= at) extend();
         sum = sums_[at];
     }
-    return sum + chunk(at)->sums[(position - first_) % kChunk];
+    const std::uint64_t within = (group - first_) % kChunk;
+    return within == 0 ? sum : sum + (*chunk(at))[within];
 }
 
 std::uint64_t WindowWalk::total() {

@@ -1,52 +1,75 @@
-// Windows numbered along the blocks of one epoch, in the order of its permutation.
+// Windows numbered along the groups of blocks of one epoch, in the order of its permutation.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "pack_group.h"
 #include "permutation.h"
 #include "recent.h"
 #include "window_counts.h"
 
 namespace heph {
 
-// Which block a window belongs to.
-struct BlockWindow {
-    std::uint64_t position = 0;  // of the block in the epoch's order
-    std::uint64_t block = 0;
-    std::uint32_t window = 0;    // of that block
+// The blocks of an epoch in their order, PackGroup::kBlocks at a time.
+class EpochGroups {
+public:
+    EpochGroups(const WindowCounts& counts, OrderKey key, std::uint64_t epoch)
+        : counts_(&counts), permutation_(counts.blocks()), keys_(round_keys(key, epoch)) {}
+
+    static std::uint64_t groups_of(std::uint64_t blocks) { return (blocks + PackGroup::kBlocks - 1) / PackGroup::kBlocks; }
+
+    std::uint64_t blocks_before(std::uint64_t group) const { return std::min(group * PackGroup::kBlocks, counts_->blocks()); }
+    // The blocks of a group.
+    std::vector<std::uint64_t> blocks(std::uint64_t group) const;
+    std::uint64_t block(std::uint64_t group, std::size_t at) const {
+        return permutation_.forward(group * PackGroup::kBlocks + at, keys_);
+    }
+    // Windows of a group.
+    std::uint64_t windows(std::uint64_t group) const;
+    // At which position of the epoch a block stands.
+    std::uint64_t position(std::uint64_t block) const { return permutation_.inverse(block, keys_); }
+
+private:
+    const WindowCounts* counts_;
+    Permutation permutation_;
+    RoundKeys keys_;
 };
 
-// The windows of the blocks at positions [first, blocks).  Their sums are known at every 256th position as far as
-// somebody asked, so that going on costs a look at each block, and going back a search.  Thread-safe.
+// A window, by its group.
+struct GroupWindow {
+    std::uint64_t group = 0;   // of the epoch
+    std::uint64_t number = 0;  // of the group's windows, in their order
+};
+
+// The windows of the groups from `first` on.  Their sums are known at every 16th group as far as somebody asked, so
+// that going on costs a look at each block, and going back a search.  Thread-safe.
 class WindowWalk {
 public:
     WindowWalk(std::shared_ptr<const WindowCounts> counts, OrderKey key, std::uint64_t epoch, std::uint64_t first);
 
-    // False if the epoch ends before window `number`, counted from `first`.
-    bool find(std::uint64_t number, BlockWindow& found);
-    // Windows of the blocks at positions [first, position).
-    std::uint64_t before(std::uint64_t position);
+    // False if the epoch ends before window `number`, counted from group `first`.
+    bool find(std::uint64_t number, GroupWindow& found);
+    // Windows of the groups [first, group).
+    std::uint64_t before(std::uint64_t group);
     // Windows up to the epoch's end: looks at all of its blocks.
     std::uint64_t total();
 
 private:
-    static constexpr std::uint64_t kChunk = 256;
+    static constexpr std::uint64_t kChunk = 16;
 
-    // Some positions with the blocks there, and the windows of the chunk before each and at its end.
-    struct Chunk {
-        std::vector<std::uint64_t> blocks, sums;  // of sums one more than of blocks
-    };
+    // Of some groups the windows of the chunk before each, and at its end.
+    using Chunk = std::vector<std::uint64_t>;
     std::shared_ptr<Chunk> chunk(std::uint64_t number);
     // Makes the sum before the next chunk known.
     void extend();
 
     std::shared_ptr<const WindowCounts> counts_;
-    Permutation permutation_;
-    RoundKeys keys_;
-    std::uint64_t first_;
+    EpochGroups groups_;
+    std::uint64_t first_, end_;  // groups
     std::uint64_t chunks_;
 
     std::mutex mutex_;                       // of sums_

@@ -85,11 +85,10 @@ void check_packing(fuzz::Random& random, std::vector<std::unique_ptr<heph::Packe
         item = {at, static_cast<std::int64_t>(random.below(most + 1))};
         at += item.count + 1;
     }
-    const std::uint64_t seed = random.next();
-    const heph::Windows packed = packers[which]->pack(items, seed);
+    const heph::Windows packed = packers[which]->pack(items);
     FUZZ_CHECK(sorted_windows(packed) == plain_windows(items, lengths[which]));
     FUZZ_CHECK(packers[which]->count(items) == packed.size());
-    const std::vector<Run> again = heph::items_from(packed, 0);
+    const std::vector<Run> again = heph::items_of(packed, [](std::uint32_t) { return true; });
     std::vector<Run> expected;
     for (const Run& item : items) {
         if (item.count > 0) expected.push_back(item);
@@ -204,10 +203,14 @@ void check_threads(const heph::PackOrder& order, std::uint64_t samples, std::int
     }
 }
 
-// Reads on from a place: every position is counted in the epoch of its sample's block.
+std::uint64_t groups_of(const Source& source, std::int64_t block) {
+    return heph::EpochGroups::groups_of(heph::blocks_of(source.reader->total_tokens(), block));
+}
+
+// Reads on from a place: every position is counted in the epoch of its sample's group.
 heph::PackPlace read_on(fuzz::Random& random, const Source& source, std::int64_t block, heph::OrderKey key,
                         const heph::PackPlace& begin, std::map<std::uint64_t, std::vector<int>>& seen) {
-    const std::uint64_t blocks = heph::blocks_of(source.reader->total_tokens(), block);
+    const std::uint64_t groups = groups_of(source, block);
     const std::int64_t lengths[] = {1 + static_cast<std::int64_t>(random.below(7)), 16, 32, 100, 1000};
     const std::int64_t length = lengths[random.below(5)];
     const auto counts = counted(random, *source.reader, block, length);
@@ -220,7 +223,7 @@ heph::PackPlace read_on(fuzz::Random& random, const Source& source, std::int64_t
         const heph::PackPlace place = order.place(k);
         FUZZ_CHECK(order.epochs(k) > before);
         before = order.epochs(k);
-        std::vector<int>& epoch = seen[place.blocks / blocks];
+        std::vector<int>& epoch = seen[place.groups / groups];
         epoch.resize(source.reader->total_tokens());
         const std::vector<Run> runs = sample(order, k, length);
         for (const Run& run : runs) {
@@ -240,17 +243,17 @@ void check_order(fuzz::Random& random) {
     const Source source(random);
     if (source.documents.empty()) return;
     const auto block = static_cast<std::int64_t>(1 + random.below(random.one_in(2) ? 50 : 1000));
-    const std::uint64_t blocks = heph::blocks_of(source.reader->total_tokens(), block);
+    const std::uint64_t groups = groups_of(source, block);
     const heph::OrderKey key{random.next(), random.next()};
     std::map<std::uint64_t, std::vector<int>> seen;
     heph::PackPlace place{random.one_in(2) ? 0 : random.next() % (1u << 20), {}};
-    const std::uint64_t first = place.blocks / blocks + (place.blocks % blocks != 0);
+    const std::uint64_t first = place.groups / groups + (place.groups % groups != 0);
     for (int segment = 0; segment < 12; ++segment) place = read_on(random, source, block, key, place, seen);
     std::vector<int> once(source.reader->total_tokens(), 0);
     for (const Run& document : source.documents) {
         std::fill_n(once.begin() + document.start, document.count, 1);
     }
-    for (std::uint64_t epoch = first; epoch < place.blocks / blocks; ++epoch) FUZZ_CHECK(seen.at(epoch) == once);
+    for (std::uint64_t epoch = first; epoch < place.groups / groups; ++epoch) FUZZ_CHECK(seen.at(epoch) == once);
     for (const auto& [epoch, times] : seen) {
         for (std::size_t i = 0; i < times.size(); ++i) FUZZ_CHECK(times[i] <= once[i]);
     }

@@ -2,6 +2,7 @@
 
 A document that fits into a sample is never cut, and no sample holds parts of two blocks.  What a sample has left
 is padding: about half a window per block, so that the share of padding falls as blocks grow (docs/data.md).
+The windows of 16 blocks that follow each other in an epoch's order stand in an order of their own, a group.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class PackedOrder:
 
     def place(self, samples: int) -> Place:
         """Where the source stands after so many samples."""
-        blocks, used = self.native.place(samples)
-        return Place(blocks, tuple(used))
+        groups, used = self.native.place(samples)
+        return Place(groups, tuple(used))
 
     def epochs(self, samples: int) -> float:
         """How often the source has been read since the run began, after so many samples."""

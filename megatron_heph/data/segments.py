@@ -12,8 +12,8 @@ class Place:
     """Where a run stands in the endless order of a source.
 
     `stream`: `cursor` is the positions taken since the run began, epochs included.  `pack`: it is the
-    blocks finished since the run began, and `used` says what of the block at work is used up: pairs of
-    (sample length, windows of that length), the later packed from what the earlier left over.
+    groups of 16 blocks finished since the run began, and `used` says what of the group at work is used up: pairs
+    of (sample length, windows of that length), the later packed from what the earlier left over.
     """
 
     cursor: int = 0

@@ -13,6 +13,7 @@ from support import tiny
 from megatron_heph._native import PackOrder, TokenReader, WindowCounts, count_windows, pack
 
 KEY = (11, 22)
+GROUP = 16
 
 
 def _reader(folder: Path, *shards: list[int]) -> TokenReader:
@@ -33,6 +34,12 @@ def _counts(reader: TokenReader, block: int, length: int) -> WindowCounts:
 
 def _order(reader, block, length, begin=(0, ()), key=KEY):
     return PackOrder(reader, _counts(reader, block, length), block, key, begin, length)
+
+
+def _groups(reader, block):
+    """Of an epoch."""
+    blocks = -(-reader.total_tokens // block)
+    return -(-blocks // GROUP)
 
 
 def _plain(items, length):
@@ -58,7 +65,7 @@ def test_windows_are_those_of_the_definition(length):
     rng = np.random.default_rng(length)
     sizes = np.minimum(rng.lognormal(np.log(length) - 1, 1.2, 150).astype(np.int64), 30 * length)
     items = np.stack([np.cumsum(sizes + 1) - sizes - 1, sizes], axis=1)
-    windows = _unfold(*pack(items, length, 5))
+    windows = _unfold(*pack(items, length))
     assert all(sum(n for _, n in window) <= length for window in windows)
     assert sorted(windows) == _plain(items[sizes > 0].tolist(), length)
 
@@ -66,24 +73,36 @@ def test_windows_are_those_of_the_definition(length):
 def test_these_windows_in_this_order():
     """A pin: what a run reads may not change with the version, nor with the machine."""
     items = np.array([[0, 5], [6, 3], [10, 12], [23, 2], [26, 8], [35, 1], [37, 4]])
-    pieces, begins = pack(items, 8, 1)
-    assert _unfold(pieces, begins) == [[(10, 8)], [(18, 4), (37, 4)], [(26, 8)], [(23, 2), (35, 1)], [(0, 5), (6, 3)]]
-    assert pack(items, 8, 2)[0].tolist() != pieces.tolist()
+    assert _unfold(*pack(items, 8)) == [[(10, 8)], [(26, 8)], [(0, 5), (6, 3)], [(18, 4), (37, 4)], [(23, 2), (35, 1)]]
     nothing, ends = pack(np.empty((0, 2), np.int64), 8)
     assert nothing.shape == (0, 2) and ends.tolist() == [0]
 
 
-def test_the_order_of_windows_has_no_trend():
-    """Best-fit decreasing opens windows by their longest document; a block's samples must not stand so."""
+def test_the_samples_of_a_group_have_no_trend(tmp_path):
+    """Best-fit decreasing opens windows by their longest document; a source's samples must not stand so."""
     rng = np.random.default_rng(0)
+    reader = _reader(tmp_path, rng.integers(2, 91, 1400).tolist())
+    counts = _counts(reader, 3200, 128)
+    assert _groups(reader, 3200) == 2 and counts.blocks > GROUP
     places = np.zeros(20)
     for seed in range(600):
-        sizes = rng.integers(1, 90, 70)
-        items = np.stack([np.cumsum(sizes + 1) - sizes - 1, sizes], axis=1)
-        windows = _unfold(*pack(items, 128, seed))
-        longest = np.array([max(n for _, n in window) for window in windows])
+        order = PackOrder(reader, counts, 3200, (seed, 5), (0, []), 128)
+        longest = np.array([order.pieces(k)[:, 4].max() for k in range(60)])
         places += longest[:20] - longest.mean()
-    assert np.abs(places / 600).max() < 3.5      # five deviations of such a mean; unshuffled it is about 20
+    assert np.abs(places / 600).max() < 3.5      # five deviations of such a mean; as opened it is about 20
+
+
+def test_neighbouring_samples_come_from_blocks_far_apart(tmp_path):
+    """A group mixes the windows of its blocks: a batch is no stretch of neighbouring documents."""
+    rng = np.random.default_rng(1)
+    reader = _reader(tmp_path, rng.integers(2, 60, 8000).tolist())
+    order = _order(reader, 1024, 32)
+    assert _counts(reader, 1024, 32).total > 6000
+    starts = np.array([order.pieces(k)[0, 3] for k in range(6000)])
+    blocks = starts // 1024                      # but for a document that began in the block before
+    distinct = np.array([len(set(blocks[k : k + 16].tolist())) for k in range(len(blocks) - 16)])
+    assert distinct.min() >= 4 and distinct.mean() > 9      # 16 drawn from 16 blocks: 10.3 in the mean
+    assert (blocks[1:] == blocks[:-1]).mean() < 0.1
 
 
 @pytest.mark.parametrize(("block", "length"), [(64, 16), (100, 100), (1000, 16), (7, 50), (10_000, 33)])
@@ -92,11 +111,13 @@ def test_an_epoch_has_every_position_once(tmp_path, block, length):
     shards = [rng.integers(1, 60, 30).tolist(), [], [1, 1, 500, 2], rng.integers(1, 60, 11).tolist()]
     reader = _reader(tmp_path, *shards)
     order = _order(reader, block, length)
-    blocks = -(-reader.total_tokens // block)
+    groups = _groups(reader, block)
     for epoch in range(2):
         seen = np.zeros(reader.total_tokens, int)
-        k = first = next(k for k in range(10**6) if order.place(k)[0] >= epoch * blocks)
-        while order.place(k)[0] < (epoch + 1) * blocks:
+        k = first = next(k for k in range(10**6) if order.place(k)[0] >= epoch * groups)
+        assert order.epochs(k) == epoch
+        while order.place(k)[0] < (epoch + 1) * groups:
+            assert epoch <= order.epochs(k) < order.epochs(k + 1) <= epoch + 1
             rows = order.pieces(k)
             assert rows[:, 4].sum() <= length and (np.diff(rows[:, 3]) > rows[:-1, 4]).all()
             assert rows[:, 1].tolist() == [0, *np.cumsum(rows[:-1, 4])] and not rows[:, [0, 2]].any()
@@ -118,7 +139,7 @@ def test_a_block_owns_the_documents_that_start_in_it(tmp_path):
     assert count_windows(reader, 72, 16, 0, 1).tolist() == [5]      # ... 9 3 3 | 2 2
     order = _order(reader, 20, 16)
     assert [order.place(k)[0] for k in range(6)] == sorted(order.place(k)[0] for k in range(6))
-    assert order.place(5)[0] >= 4 and order.epochs(5) >= 1
+    assert order.place(5) == (1, []) and order.epochs(5) == 1
     with pytest.raises(ValueError, match="2 blocks from block 3 on, of 4"):
         count_windows(reader, 20, 16, 3, 2)
 
@@ -142,6 +163,44 @@ def test_a_changed_length_in_the_middle_of_a_block_loses_and_repeats_nothing(tmp
     assert (np.delete(seen, ends) == 1).all() and not seen[ends].any()
 
 
+def test_what_a_group_has_left_stays_in_its_blocks(tmp_path):
+    """After changes of length every block is packed alone still, and nothing is lost."""
+    rng = np.random.default_rng(8)
+    lengths = rng.integers(2, 50, 500)
+    reader = _reader(tmp_path, lengths.tolist())
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    place, seen = (0, []), np.zeros(reader.total_tokens, int)
+    changes = ((64, 40), (16, 70), (32, 50), (64, 9), (64, 9), (40, 10**6))
+    for length, samples in changes:
+        order = _order(reader, 600, length, place)
+        for k in range(samples):
+            if order.place(k)[0] == _groups(reader, 600):
+                assert order.epochs(k) == 1 and (length, _groups(reader, 600)) == (40, 2)
+                break
+            rows = order.pieces(k)
+            owners = starts[np.searchsorted(starts, rows[:, 3], side="right") - 1] // 600
+            assert len(set(owners.tolist())) == 1 and rows[:, 4].sum() <= length
+            for start, count in rows[:, 3:].tolist():
+                seen[start : start + count] += 1
+        place = order.place(samples)
+    assert (np.delete(seen, starts[1:] - 1) == 1).all() and not seen[starts[1:] - 1].any()
+
+
+def test_groups_without_a_window_are_passed(tmp_path):
+    """A document longer than many blocks leaves all but the first of them empty."""
+    reader = _reader(tmp_path, [3, 2000, 5, 4])
+    order = _order(reader, 16, 500)                       # 126 blocks, two of them with windows
+    total = _counts(reader, 16, 500).total
+    assert total == 6 and _groups(reader, 16) == 8
+    for epoch in range(40):
+        assert order.epochs(epoch * total) == epoch
+        assert len({order.place(epoch * total + k)[0] for k in range(total)}) <= 2
+        assert _order(reader, 16, 500, order.place(epoch * total)).epochs(0) == epoch
+    with pytest.raises(ValueError, match="after window 1 of a group"):
+        for turn in range(8):                             # of most there is none
+            _order(reader, 16, 500, (turn, [(500, 1)]))
+
+
 def test_pieces_of_a_long_document_are_one_again_when_they_are_packed_anew(tmp_path):
     reader = _reader(tmp_path, [1001])
     order = _order(reader, 5000, 100)
@@ -156,7 +215,7 @@ def test_going_on_from_any_place_is_the_same_order(tmp_path):
     reader = _reader(tmp_path, rng.integers(1, 80, 400).tolist())
     order = _order(reader, 128, 48)
     rows = [order.pieces(k).tolist() for k in range(800)]
-    assert order.place(800)[0] > 128                      # a second epoch, in another order
+    assert order.epochs(800) > 1                          # a second epoch, in another order
     for begin in (0, 1, 17, 399, 533):
         later = _order(reader, 128, 48, order.place(begin))
         for k in (266, 0, 100, 1):
@@ -172,7 +231,7 @@ def test_far_ahead_is_as_near(tmp_path):
     order = _order(reader, 32, 16)
     windows = _counts(reader, 32, 16).total
     place, _ = order.place(10**15)
-    assert place // 20 == 10**15 // windows and reader.total_tokens == 640
+    assert place // _groups(reader, 32) == 10**15 // windows and _groups(reader, 32) == 2
     assert order.epochs(10**15) == pytest.approx(10**15 / windows, abs=1)
     with pytest.raises(ValueError, match="there are 2\\^62"):
         order.place(1 << 62)
@@ -218,7 +277,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"block \d of 32 tokens packs into \d windows of 9, and the counts say \d"):
         for k in range(good.total):
             PackOrder(reader, good, 32, KEY, (0, []), 9).pieces(k)
-    with pytest.raises(ValueError, match="after window 99 of block"):
+    with pytest.raises(ValueError, match="after window 99 of a group"):
         PackOrder(reader, good, 32, KEY, (0, [(8, 99)]), 8)
     for length, block in ((0, 32), (1 << 29, 32), (8, 0), (8, 1 << 41)):
         with pytest.raises(ValueError, match="it has from 1 to"):

@@ -208,21 +208,25 @@ def test_the_first_samples_of_an_epoch_are_pinned(tmp_path):
     order = PackedOrder(TokenizedSource.open(tmp_path / "pin"), 128, source_key(1, "pin"), Place(), 64)
     found = [[row[3:] for row in order.native.pieces(k).tolist()] for k in range(13)]
     assert found == [
-        [[649, 4]],
-        [[270, 16], [287, 39]],
-        [[349, 64]],
-        [[413, 64]],
-        [[541, 64]],
         [[477, 64]],
-        [[327, 21], [605, 43]],
+        [[413, 64]],
+        [[270, 16], [287, 39]],
+        [[649, 4]],
         [[204, 64]],
         [[131, 8]],
-        [[140, 63]],
-        [[0, 30]],
         [[95, 35]],
+        [[0, 30]],
+        [[541, 64]],
+        [[327, 21], [605, 43]],
         [[31, 64]],
+        [[140, 63]],
+        [[349, 64]],
     ]
-    assert order.place(13) == Place(cursor=7, used=())
+    assert order.place(13) == Place(cursor=1, used=())
+    begin = Place(3, ((64, 2), (16, 3)))                  # in the middle of a group, at another length
+    later = PackedOrder(TokenizedSource.open(tmp_path / "pin"), 8, source_key(1, "pin"), begin, 32)
+    starts = [int(later.native.pieces(k)[0, 3]) for k in range(12)]
+    assert starts == [445, 397, 509, 349, 477, 204, 270, 236, 140, 172, 649, 0]
 
 
 def test_a_source_without_anything_to_pack(tmp_path):
@@ -232,7 +236,7 @@ def test_a_source_without_anything_to_pack(tmp_path):
 
 
 def test_a_place_of_another_source(source):
-    with pytest.raises(InputError, match=r"after window 999 of block .* the place is one of another source"):
+    with pytest.raises(InputError, match=r"after window 999 of a group .* the place is one of another source"):
         _order(source, Place(0, ((LENGTH, 999),)))
 
 
