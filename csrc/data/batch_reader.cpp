@@ -128,7 +128,7 @@ void BatchReader::want(const Piece* pieces, std::size_t count, const std::vector
         const auto source = static_cast<std::size_t>(piece->source);
         const std::int64_t extent = extents[source];
         const std::int64_t start = extent > 0 ? piece->start / extent * extent : piece->start;
-        const std::int64_t size = extent > 0 ? extent : piece->count;
+        const std::int64_t size = (extent > 0 ? extent : piece->count) + 1;  // the last label is the next extent's
         ahead_->want(readers_[source], static_cast<std::uint64_t>(start), static_cast<std::uint64_t>(size));
     }
 }
