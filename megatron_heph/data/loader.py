@@ -5,8 +5,6 @@ Shapes: B samples, L positions of a sample.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,12 +18,6 @@ from megatron_heph.data.source_orders import SourceOrder, open_order
 from megatron_heph.data.sources import Sources
 from megatron_heph.formats.indexed import TokenizedSource
 from megatron_heph.recipe.resolved import Resolved
-
-
-class _Samples(Protocol):
-    def pieces(
-        self, first: int, count: int, stride: int = 1
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
 
 
 class Loader:
@@ -45,7 +37,7 @@ class Loader:
         self._mixture = Mixture([segment.weights.get(name, 0.0) for name in sources])
         self._index = {name: i for i, name in enumerate(sources)}
         natives = [self._orders[name].native if name in self._orders else None for name in sources]
-        self._samples: _Samples = SampleOrder(self._mixture, natives)
+        self._samples = SampleOrder(self._mixture, natives)
         self.reader = BatchReader(
             {name: source.tokens for name, source in sources.items()},
             apart=[name in segment.apart for name in sources],

@@ -79,6 +79,7 @@ class Session:
     records: dict[str, SourceRecord] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, float] = field(default_factory=dict)
+    saved_step: int = -1                # of the newest checkpoint; -1: there is none
 
     def begin(self) -> None:
         """The first step comes next."""
@@ -90,7 +91,7 @@ class Session:
         """What comes next is the step after a checkpoint."""
         self.folder.checkpoints.load(self.engine, saved.step)
         self.point, self.segments, self.records = saved.point, saved.segments, dict(saved.sources)
-        self.positions, self.epochs = dict(saved.positions), dict(saved.epochs)
+        self.positions, self.epochs, self.saved_step = dict(saved.positions), dict(saved.epochs), saved.step
         self.journal.start(saved)
         for note in notes:
             self.journal.note(note)
@@ -99,7 +100,7 @@ class Session:
         """Goes through the parts that are left, to a checkpoint at the end."""
         for part in parts(self.resolved, self.sources, self.point, self.segments[-1] if self.segments else None):
             self._run_part(part)
-        if self.point.step not in self.folder.checkpoints.steps():  # a cap ended the last stage
+        if self.saved_step != self.point.step:  # a cap ended the last stage
             self._measure()
             self._save()
         self.journal.end(self.point.step, self.point.tokens, "finished")
@@ -186,6 +187,7 @@ class Session:
             epochs=self.epochs, block=self.resolved.block, grid=str(self.grid.size), versions=versions(),
         )  # fmt: skip
         path = self.folder.checkpoints.save(self.engine, state, self.resolved.recipe.checkpoint.keep)
+        self.saved_step = self.point.step
         self.journal.checkpoint(
             self.point.step, self.point.tokens, time.perf_counter() - started, str(path.relative_to(self.folder.path))
         )

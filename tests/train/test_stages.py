@@ -29,3 +29,19 @@ def test_a_stage_with_longer_samples(tiny_data: dict[str, Any], tmp_path: Path) 
     assert [sum(cursor.values()) for cursor in cursors] == [96, 352, 608] and states[2].positions == cursors[2]
     assert [segment.step for segment in states[2].segments] == [0, 1] and states[0].segments == states[2].segments[:1]
     assert states[2].segments[1].begin == states[0].point.places
+
+
+@pytest.mark.grid
+def test_a_cap_that_ends_the_run(tiny_data: dict[str, Any], tmp_path: Path) -> None:
+    """The run ends at the last step within the cap, measured and saved, and begins no step when it is called again."""
+    table = copy.deepcopy({**tiny.recipe(tiny_data, tmp_path / "run"), "checkpoint": {"every": 10**6}})
+    table["data"]["sources"]["agent"] |= {"max_epochs": 0.5, "at_cap": "stop"}
+    table["stage"][0] |= {"tokens": 10**5, "mixture": {"agent": 1.0}}
+    run_grid([table, table], 1, tmp_path)
+    metrics, store = read_metrics(tmp_path / "run" / "metrics.jsonl"), CheckpointStore(tmp_path / "run" / "checkpoints")
+    last = metrics.steps[-1].step
+    state = store.read_state(last)
+    assert store.steps() == [last] and metrics.heldouts[-1].step == last and len(metrics.steps) == last
+    tokens = metrics.start.sources["agent"].tokens
+    assert state.epochs["agent"] <= 0.5 < state.epochs["agent"] + 256 / (tokens - 1)
+    assert metrics.end is not None and metrics.end.reason == "finished" and metrics.resumes[-1].step == last
