@@ -8,13 +8,13 @@ import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from megatron_heph.data.records import SourceRecord
-from megatron_heph.data.segments import Place, Point, Segment
+from megatron_heph.data.segments import Point, Segment
 from megatron_heph.engine import state
 from megatron_heph.engine.step import Engine
 from megatron_heph.errors import InputError
+from megatron_heph.formats.toml_tree import build
 
 MODEL = "model"                         # in a checkpoint: the torch_dist weights
 STATE = "state.json"                    # in a checkpoint: written last, so that one with it is complete
@@ -48,17 +48,6 @@ class TrainState:
     def tokens(self) -> int:
         """Positions read."""
         return self.point.tokens
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> TrainState:
-        """From a checkpoint's JSON; KeyError, TypeError or ValueError if it is none."""
-        places = {name: Place.of(place) for name, place in row["point"]["places"].items()}
-        return cls(**{
-            **row,
-            "point": Point(**{**row["point"], "places": places}),
-            "segments": tuple(Segment.of(segment) for segment in row["segments"]),
-            "sources": {name: SourceRecord(**source) for name, source in row["sources"].items()},
-        })  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +98,8 @@ class CheckpointStore:
         """The state beside a checkpoint; InputError if it is not readable."""
         path = self.path(step) / STATE
         try:
-            return TrainState.of(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            return build(TrainState, json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, InputError) as error:
             raise InputError(
                 f"{path} cannot be read ({error}): the checkpoint is damaged. Remove {path.parent} to resume "
                 f"from the one before it."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(prefix: Path, as_json: bool) -> int:
-    from megatron_heph.cli.byte_progress import ByteProgress
+    from megatron_heph.cli.live_line import LiveLine
     from megatron_heph.formats.verify import verify_source
 
-    with ByteProgress() as progress:
-        report = verify_source(prefix, progress.show)
+    line = LiveLine("inspect")
+
+    def show(done: int, total: int) -> None:
+        rate = done / max(time.monotonic() - line.begin, 1e-3)
+        left = int((total - done) / rate) if rate else 0
+        clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+        line.show(f"{done / max(total, 1):4.0%}  {rate / 1e6:,.0f} MB/s  {clock} left")
+
+    try:
+        report = verify_source(prefix, show)
+    finally:
+        line.end()
     faults = [{"shard": name, "fault": fault} for name, fault in report.faults]
     if as_json:
         whole = {"prefix": str(prefix), "shards": report.shards, "bytes": report.bytes, "faults": faults}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from megatron_heph.cli.live_line import LiveLine
 from megatron_heph.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from megatron_heph.formats.manifest import Manifest
 
 EXAMPLE = "heph tokenize corpora/aws/agent --tokenizer bases/smollm2-135m-instruct -o data/api --workers 8"
-
-_PLAIN_SECONDS = 10.0      # between lines where nobody watches
-_TERMINAL_SECONDS = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     line = _ProgressLine()
     try:
-        manifest = tokenize(args.inputs, args.output, options, line.show, line.warn)
+        manifest = tokenize(args.inputs, args.output, options, line.progress, line.warn)
         packed = _count_windows(args.output, args.pack, block, line)
     finally:
         line.end()
@@ -159,7 +156,7 @@ def _count_windows(
     source = TokenizedSource.open(prefix)
     rows: list[dict[str, int | str]] = []
     for length in lengths:
-        counts = open_counts(source, block, length, report=line.show_counting, warn=line.warn)
+        counts = open_counts(source, block, length, report=line.counting, warn=line.warn)
         path = counts_path(source, block, length)
         rows.append({"file": path.name, "block": block, "length": length, "windows": counts.total})
     return rows
@@ -169,48 +166,24 @@ def _packed_line(row: dict[str, int | str]) -> str:
     return f"{row['windows']:,} windows of {row['length']:,} in blocks of {row['block']:,} ({row['file']})"
 
 
-class _ProgressLine:
-    """One line that is rewritten on a terminal; a line every ten seconds elsewhere."""
-
+class _ProgressLine(LiveLine):
     def __init__(self) -> None:
-        self.begin = self._started = time.monotonic()
+        super().__init__("tokenize")
+        self._started = self.begin
         self.text_bytes = 0
-        self._terminal = sys.stderr.isatty()
-        self._next = self.begin + (0 if self._terminal else _PLAIN_SECONDS)
 
-    def show(self, progress: Progress, total: int) -> None:
+    def progress(self, progress: Progress, total: int) -> None:
+        """Shows tokens, rate and the time that is left."""
         self.text_bytes = progress.text_bytes
-        now = time.monotonic()
         if progress.disk_bytes == 0:
-            self._started = now      # what comes before the first byte says nothing about the rest
-        if now < self._next:
+            self._started = time.monotonic()      # what comes before the first byte says nothing about the rest
+        if not self.is_due():
             return
         done = progress.kept_bytes + progress.disk_bytes
-        rate = progress.disk_bytes / max(now - self._started, 1e-3)
+        rate = progress.disk_bytes / max(time.monotonic() - self._started, 1e-3)
         left = _duration((total - done) / rate) + " left" if rate else "reading"
         share = done / total if total else 1.0
-        self._write(f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  {left}")
-
-    def show_counting(self, done: int, blocks: int) -> None:
-        """Progress of counting windows."""
-        if time.monotonic() >= self._next:
-            self._write(f"{done / blocks:4.0%}  counting windows, {done:,} of {blocks:,} blocks")
-
-    def _write(self, text: str) -> None:
-        self._next = time.monotonic() + (_TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS)
-        if self._terminal:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def warn(self, line: str) -> None:
-        """Says a thing that stays on the screen."""
-        self.end()
-        print(f"heph tokenize: {line}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self.show(f"{share:4.0%}  {self.megabytes_per_second():.1f} MB/s of text  {progress.tokens:,} tokens  {left}")
 
     def seconds(self) -> float:
         return time.monotonic() - self.begin

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,20 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the step's loss and gradient norm beside the recorded ones, and those of its documents."""
+    from megatron_heph.cli.live_line import LiveLine
     from megatron_heph.train.history import History
     from megatron_heph.train.run_folder import RunFolder
     from megatron_heph.train.trace import trace
     from megatron_heph.train.worker import silence_notes
 
     silence_notes()
-    found = trace(History.open(RunFolder(args.run)), args.step, _note)
+    line = LiveLine("trace")
+    try:
+        found = trace(History.open(RunFolder(args.run)), args.step, line.show)
+    finally:
+        line.end()
     print(json.dumps(asdict(found), indent=1) if args.json else "\n".join(_lines(found, args.sort, args.top)))
     return 0
-
-
-def _note(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _lines(found: StepTrace, order: str, top: int) -> list[str]:

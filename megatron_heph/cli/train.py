@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked, then trains; goes on where the run folder's run stands."""
-    from megatron_heph.cli.counting import Counting
+    from megatron_heph.cli.live_line import LiveLine
     from megatron_heph.data.source_orders import prepare
     from megatron_heph.data.sources import open_heldout, open_training
     from megatron_heph.recipe.resolve import load_recipe, resolve
@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
         folder.check_same(resolved)
     saved, sources = folder.newest(), open_training(resolved)
     open_heldout(resolved)
-    counting = Counting()
-    prepare(resolved, sources, counting.show, counting.warn)
+    progress = LiveLine("train")
+    prepare(resolved, sources, progress.counting, progress.warn)
+    progress.end()
     finished = saved is not None and is_finished(resolved, sources, saved)  # before anything is written
     if os.environ.get("RANK", "0") == "0":
         changes = folder.changes(resolved) if saved else []

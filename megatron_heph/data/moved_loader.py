@@ -18,6 +18,12 @@ from megatron_heph.recipe.resolved import Resolved
 from megatron_heph.recipe.tree import Megatron
 
 
+def blend_weights(moved: Megatron, sources: Sources) -> dict[str, float]:
+    """The weights of the run's --data-path, in its order; a single source may have none."""
+    given = {name: sources[name].node.weight for name in moved.sources}
+    return {name: 1.0 if weight is None else weight for name, weight in given.items()}
+
+
 class MovedLoader:
     """Stands in for a Loader where `[data.megatron]` is: the samples of the Megatron run, from `segment.megatron` on.
 
@@ -28,7 +34,7 @@ class MovedLoader:
         moved = resolved.recipe.data.megatron
         assert moved is not None and segment.megatron is not None
         self.segment, self._sources, self._first = segment, sources, segment.megatron
-        weights = tuple(float(resolved.recipe.data.sources[name].weight or 1.0) for name in moved.sources)
+        weights = tuple(blend_weights(moved, sources).values())
         tokens = tuple(sources[name].tokens for name in moved.sources)
         self._order = _build(moved, tokens, weights, segment.sequence)
         self._ours = np.array([list(sources).index(name) for name in moved.sources], np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from megatron_heph.data.sources import Sources, TrainingSource
 from megatron_heph.errors import InputError
@@ -74,6 +73,6 @@ def _beginning(source: TokenizedSource, kept: SourceRecord) -> TokenizedSource |
     return None
 
 
-def reopen(records: Mapping[str, SourceRecord], names: set[str], folder: Path = Path()) -> dict[str, TokenizedSource]:
+def reopen(records: Mapping[str, SourceRecord], names: set[str]) -> dict[str, TokenizedSource]:
     """Opens sources that only the record knows any more."""
-    return {name: TokenizedSource.open(folder / records[name].path) for name in sorted(names)}
+    return {name: TokenizedSource.open(records[name].path) for name in sorted(names)}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +16,6 @@ class Place:
 
     cursor: int = 0
     used: tuple[tuple[int, int], ...] = ()
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Place:
-        """From a checkpoint's JSON."""
-        return cls(int(row["cursor"]), tuple((int(length), int(count)) for length, count in row["used"]))
 
 
 Places = dict[str, Place]
@@ -49,12 +42,6 @@ class Segment:
     def batch(self) -> int:
         """Positions per optimizer step."""
         return self.sequence * self.samples
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Segment:
-        """From a checkpoint's JSON."""
-        begin = {name: Place.of(place) for name, place in row["begin"].items()}
-        return cls(**{**row, "apart": tuple(row["apart"]), "begin": begin})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,6 @@ class SourceOrder(Protocol):
     def epochs(self, samples: int) -> float:
         """How often the source has been read since the run began, after so many samples."""
 
-
     def find(self, start: int, count: int, samples: int) -> set[int]:
         """Those of the first `samples` samples that read one of the positions [start, start + count) of the source."""
 
@@ -49,7 +48,6 @@ class _Stream:
 
     def epochs(self, samples: int) -> float:
         return self.place(samples).cursor / self._epoch
-
 
     def find(self, start: int, count: int, samples: int) -> set[int]:
         end, found = self._begin + samples * self._sequence, set()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from megatron_heph.data.loader import Loader
-from megatron_heph.data.moved_loader import MovedLoader
+from megatron_heph.data.moved_loader import MovedLoader, blend_weights
 from megatron_heph.data.segments import Point, Segment
 from megatron_heph.data.sources import Sources, shares
 from megatron_heph.errors import InputError
@@ -37,15 +37,21 @@ class Part:
     stop: int
     capped: tuple[str, ...] = ()        # the sources whose cap ended it
 
-    def after(self, begin: Point, steps: int) -> Point:
-        """Where the run stands `steps` steps after `begin`, where the part began."""
+    def counted(self, begin: Point, steps: int) -> Point:
+        """Steps and tokens of the run `steps` steps after `begin`, where the part began; places as they were there."""
         tokens = steps * self.segment.batch
         return Point(
             step=begin.step + steps,
             tokens=begin.tokens + tokens,
             stage=self.stage.name,
             stage_tokens=tokens + _done(begin, self.stage),
-            places={**begin.places, **self.loader.places(self.first + steps)},
+            places=begin.places,
+        )
+
+    def after(self, begin: Point, steps: int) -> Point:
+        """Where the run stands `steps` steps after `begin`; looks at every source."""
+        return replace(
+            self.counted(begin, steps), places={**begin.places, **self.loader.places(self.first + steps)}
         )
 
 
@@ -141,7 +147,7 @@ def _shares(resolved: Resolved, stage: Stage, live: Sources) -> dict[str, float]
     moved = resolved.recipe.data.megatron
     if moved is None:
         return shares(stage.mixture, live)
-    weights = {name: live[name].node.weight or 1.0 for name in moved.sources}
+    weights = blend_weights(moved, live)
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 

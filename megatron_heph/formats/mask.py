@@ -110,14 +110,3 @@ def read_mask(path: Path, tokens: int) -> Spans:
             f"belongs to another shard, or is damaged: run `heph tokenize` again."
         )
     return spans
-
-
-def carries_loss(spans: Spans, start: int, count: int) -> npt.NDArray[np.bool_]:
-    """True where a token of [start, start + count) carries loss: bool [count]."""
-    loss = np.ones(count, np.bool_)
-    ends = spans[:, 0] + spans[:, 1]
-    first = int(np.searchsorted(ends, np.uint64(start), side="right"))
-    last = int(np.searchsorted(spans[:, 0], np.uint64(start + count)))
-    for begin, length in spans[first:last].astype(np.int64):
-        loss[max(begin - start, 0) : begin + length - start] = False
-    return loss

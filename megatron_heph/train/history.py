@@ -32,6 +32,16 @@ class DocumentPart:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundStep:
+    """A step of a run, done or to come."""
+
+    loader: AnyLoader
+    number: int                         # in the loader's segment, from 0
+    stage: Stage | None = None          # of a step to come: its stage,
+    stage_tokens: int = 0               # and the positions that this reads before
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """A run's past, and what its recipe makes of the rest."""
 
@@ -56,26 +66,19 @@ class History:
                 sources[name] = TrainingSource(name, tokens, node)
         return cls(folder, resolved, dict(sorted(sources.items())), saved)
 
-    def loader_at(self, step: int) -> tuple[AnyLoader, int, Stage]:
-        """The loader of step `step` (from 1), the step's number in its segment (from 0), and its stage.
-
-        Raises InputError for a step that the run does not have.
-        """
+    def find(self, step: int) -> FoundStep:
+        """Where step `step` (from 1), done or to come, is in the run; InputError for one that the run does not have."""
         number = step - 1
         if self.saved is not None and 0 <= number < self.saved.step:
             segment = segment_at(self.saved.segments, number)
-            stages = [stage for stage in self.resolved.recipe.stage if stage.name == segment.stage]
-            stage = replace(
-                (stages or list(self.resolved.recipe.stage))[0], name=segment.stage, sequence=segment.sequence,
-                batch=type(self.resolved.recipe.stage[0].batch)(segment.batch), micro_batch=1,
-            )  # fmt: skip
-            return open_loader(segment, self.sources, self.resolved), number - segment.step, stage
-        point = end = self.saved.point if self.saved else Point()
-        for part in self._ahead(point) if number >= end.step else ():
-            if number < end.step + part.stop - part.first:
-                return part.loader, part.first + number - end.step, part.stage
-            end = part.after(end, part.stop - part.first)
-        raise InputError(f"--step is {step}; the run {self.folder.path} has the steps 1 to {end.step}.")
+            return FoundStep(open_loader(segment, self.sources, self.resolved), number - segment.step)
+        point = self.saved.point if self.saved else Point()
+        for part in self._ahead(point) if number >= point.step else ():
+            if number < point.step + part.stop - part.first:
+                before = part.counted(point, number - point.step)
+                return FoundStep(part.loader, part.first + number - point.step, part.stage, before.stage_tokens)
+            point = part.after(point, part.stop - part.first)
+        raise InputError(f"--step is {step}; the run {self.folder.path} has the steps 1 to {point.step}.")
 
     def steps_of(self, source: str, document: int) -> list[int]:
         """The steps (from 1), done or to come, that read document `document` of a source, counted from 0.
@@ -105,25 +108,14 @@ class History:
         for part in self._ahead(point):
             yield part.segment.step, part.loader, part.first, part.stop
 
-    def stage_tokens(self, step: int) -> int:
-        """Positions that its stage had read before step `step` (from 1) of the past, or of what lies ahead."""
-        segments, number = self.saved.segments if self.saved else (), step - 1
-        _, inside, stage = self.loader_at(step)
-        done = 0
-        for segment, following in zip(segments, [*segments[1:], None], strict=False):
-            if segment.stage == stage.name and segment.step < number:
-                end = min(number, following.step) if following else number
-                done += (end - segment.step) * segment.batch
-        return done if segments else inside * stage.batch
-
     def _ahead(self, point: Point) -> Iterator[Part]:
         live = {name: self.sources[name] for name in sorted(self.resolved.recipe.data.sources)}
         return parts(self.resolved, live, point, self.saved.segments[-1] if self.saved else None)
 
     def documents(self, step: int) -> list[DocumentPart]:
         """The documents of a step (from 1), sample by sample, in the order of their positions."""
-        loader, number, _ = self.loader_at(step)
-        pieces, owners = loader.pieces(number)
+        found = self.find(step)
+        pieces, owners = found.loader.pieces(found.number)
         names = list(self.sources)
         return [
             part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ RECIPE = "recipe.toml"
 # What may change when a run goes on: without changing the result, or as a new segment from there on.
 _FREE = ("run", "parallel", "checkpoint", "observe", "data.prefetch")
 _FROM_HERE = ("stage", "data.sources", "data.heldout")
+# ... but not in a Megatron run's order, which is another one from the first sample on.
+_BUILT_FROM = re.compile(r"data\.sources(\..*)?|stage\.[^.]+\.sequence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class RunFolder:
 
     def changes(self, resolved: Resolved) -> list[str]:
         """What the run will do otherwise from its newest checkpoint on, one line a key."""
-        return [line for key, line in self._changed(resolved) if _is_under(key, _FROM_HERE)]
+        return [line for key, line in self._changed(resolved) if _may_change(key, resolved)]
 
     def _changed(self, resolved: Resolved) -> list[tuple[str, str]]:
         before, now = (dict(_leaves(table)) for table in (read_toml(self.path / RECIPE), recipe_table(resolved)))
@@ -89,7 +92,7 @@ class RunFolder:
         """Raises InputError if the run that is here is of a recipe with another past."""
         if not self.checkpoints.steps():
             return
-        changed = [line for key, line in self._changed(resolved) if not _is_under(key, _FROM_HERE)]
+        changed = [line for key, line in self._changed(resolved) if not _may_change(key, resolved)]
         if changed:
             listing = "; ".join(changed[:5]) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")
             raise InputError(
@@ -109,6 +112,11 @@ def is_finished(resolved: Resolved, sources: Sources, saved: TrainState) -> bool
     """Whether the recipe has no step left for the run."""
     known, _ = as_recorded(sources, saved.sources)
     return next(parts(resolved, known, saved.point, saved.segments[-1]), None) is None
+
+
+def _may_change(key: str, resolved: Resolved) -> bool:
+    built = resolved.recipe.data.megatron is not None and _BUILT_FROM.fullmatch(key) is not None
+    return _is_under(key, _FROM_HERE) and not built
 
 
 def _is_under(key: str, tables: tuple[str, ...]) -> bool:

@@ -80,6 +80,8 @@ class Session:
     positions: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, float] = field(default_factory=dict)
     saved_step: int = -1                # of the newest checkpoint; -1: there is none
+    begun: Point = field(default_factory=Point)  # where the part that is going on began,
+    ledger: dict[str, int] = field(default_factory=dict)  # and the positions then
 
     def begin(self) -> None:
         """The first step comes next."""
@@ -106,7 +108,7 @@ class Session:
         self.journal.end(self.point.step, self.point.tokens, "finished")
 
     def _run_part(self, part: Part) -> None:
-        begun, ledger = self.point, dict(self.positions)
+        self.begun, self.ledger = self.point, dict(self.positions)
         self._enter(part)
         steps, depth = range(part.first, part.stop), self.resolved.recipe.data.prefetch
         cut = partial(micro_batches, size=part.stage.micro_batch)
@@ -116,9 +118,9 @@ class Session:
                 started = time.perf_counter()
                 batches = next(loaded)
                 self._train_step(part, batches, started, time.perf_counter() - started)
-                self.point = part.after(begun, step + 1 - part.first)
-                self._account(part, ledger, step + 1)
-                self._between_steps(part.stage)
+                self.point = part.counted(self.begun, step + 1 - part.first)
+                self._between_steps(part)
+        self._settle(part)
 
     def _enter(self, part: Part) -> None:
         """Notes a segment that begins, and the sources that the run meets for the first time."""
@@ -128,18 +130,21 @@ class Session:
         for name in part.segment.weights:
             self.records.setdefault(name, record(self.sources[name]))
 
-    def _account(self, part: Part, ledger: dict[str, int], steps: int) -> None:
-        """Brings the ledger up to date: `ledger` is what it was when the part began."""
-        before, after = part.loader.positions(part.first), part.loader.positions(steps)
-        self.positions.update({name: ledger.get(name, 0) + after[name] - before[name] for name in after})
-        self.epochs.update(part.loader.epochs(steps))
+    def _settle(self, part: Part) -> None:
+        """Brings places and ledger up to the step: a checkpoint keeps them of every source, a step needs none."""
+        steps = self.point.step - self.begun.step
+        before, after = part.loader.positions(part.first), part.loader.positions(part.first + steps)
+        self.positions.update({name: self.ledger.get(name, 0) + after[name] - before[name] for name in after})
+        self.epochs.update(part.loader.epochs(part.first + steps))
+        self.point = part.after(self.begun, steps)
 
-    def _between_steps(self, stage: Stage) -> None:
+    def _between_steps(self, part: Part) -> None:
         last = remaining_steps(self.resolved, self.point) == 0
-        if last or self._crossed(self.resolved.recipe.observe.heldout_every, stage):
+        if last or self._crossed(self.resolved.recipe.observe.heldout_every, part.stage):
             self._measure()
         stopping = self.grid.any(self.stop.asked)
-        if last or stopping or self._crossed(self.resolved.recipe.checkpoint.every, stage):
+        if last or stopping or self._crossed(self.resolved.recipe.checkpoint.every, part.stage):
+            self._settle(part)
             self._save()
         if stopping and not last:
             reason = f"stopped by {self.stop.reason or 'another process'}"

@@ -42,7 +42,7 @@ class StepTrace:
     replayed_from: int                  # the checkpoint's step; 0: the weights that the run began with
     loss: float
     grad_norm: float
-    recorded: Step | None          # what the run wrote of the step
+    recorded: Step | None               # what the run wrote of the step
     documents: tuple[DocumentTrace, ...]
 
 
@@ -54,9 +54,8 @@ def trace(history: History, step: int, note: Note) -> StepTrace:
     """
     parts = history.documents(step)     # first: it says whether there is such a step
     recorded = _recorded(history)
-    start = max((found for found in history.folder.checkpoints.steps() if found < step), default=0)
-    size = GridSize()
-    with start_grid(size, seed=history.resolved.recipe.seed) as grid:
+    start = max((saved for saved in history.folder.checkpoints.steps() if saved < step), default=0)
+    with start_grid(GridSize(), seed=history.resolved.recipe.seed) as grid:
         engine = build_engine(history.resolved, grid, len(history.sources))
         if start:
             history.folder.checkpoints.load(engine, start)
@@ -65,8 +64,8 @@ def trace(history: History, step: int, note: Note) -> StepTrace:
         for number in range(start + 1, step):
             _replay(history, engine, number, recorded.get(number))
             note(f"step {number} again (of {start + 1} to {step - 1}, to reach the weights of step {step})")
-        loader, number, _ = history.loader_at(step)
-        batch = loader.batch(number)
+        found = history.find(step)
+        batch = found.loader.batch(found.number)
         sums, norm = engine.probe(micro_batches(batch, 1))
         documents = []
         for done, part in enumerate(parts, 1):
@@ -84,10 +83,18 @@ def _recorded(history: History) -> dict[int, Step]:
 
 
 def _replay(history: History, engine: Engine, step: int, recorded: Step | None) -> None:
-    loader, number, stage = history.loader_at(step)
-    begun = history.stage_tokens(step)
-    lr = recorded.lr if recorded else rate(history.resolved, stage, begun)
-    _, norm = engine.train_step(micro_batches(loader.batch(number), 1), lr)
+    found = history.find(step)
+    if recorded is not None:
+        lr = recorded.lr
+    elif found.stage is not None:
+        lr = rate(history.resolved, found.stage, found.stage_tokens)
+    else:
+        raise InputError(
+            f"Step {step} has to be trained again to reach the one that was asked for, and {FILE_NAME} of "
+            f"{history.folder.path} has no learning rate for it: bring the record back, or trace a step right after a "
+            f"checkpoint."
+        )
+    _, norm = engine.train_step(micro_batches(found.loader.batch(found.number), 1), lr)
     if not math.isfinite(norm):
         raise InputError(f"Step {step} has the gradient norm {norm} on one process too: trace it with --step {step}.")
 

@@ -16,6 +16,7 @@ from megatron_heph.data.loader import Loader
 from megatron_heph.data.order import Permutation, source_key
 from megatron_heph.data.segments import Place, Places, Segment
 from megatron_heph.data.sources import Sources
+from megatron_heph.formats.toml_tree import build
 from megatron_heph.recipe.resolved import Resolved
 
 SIZES = {"a": 700, "b": 131, "c": 2000, "d": 20}
@@ -80,7 +81,7 @@ def test_a_history_of_changes_reads_every_token_in_turn(streams: tuple[Sources, 
     step = 0
     for _ in range(6):
         segment = random_segment(rng, step, places)
-        loader = Loader(Segment.of(json.loads(json.dumps(asdict(segment)))), sources, resolved)
+        loader = Loader(build(Segment, json.loads(json.dumps(asdict(segment)))), sources, resolved)
         steps, drawn = int(rng.integers(1, 9)), []
         for number in range(steps):
             tokens, labels, owners = read_rows(loader, number, ranks=int(rng.integers(1, 6)))

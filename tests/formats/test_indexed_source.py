@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+from support import tiny
 
 from megatron_heph._native import IndexedWriter
 from megatron_heph.errors import InputError, RefusedError
@@ -19,7 +20,7 @@ from megatron_heph.formats.manifest import (
     manifest_path,
     read_manifest,
 )
-from megatron_heph.formats.mask import MaskWriter, carries_loss, mask_path, read_mask, spans_of
+from megatron_heph.formats.mask import MaskWriter, mask_path, read_mask, spans_of
 from megatron_heph.formats.shard import read_shard
 from megatron_heph.formats.tokenizer import check_same_tokenizer
 
@@ -250,8 +251,10 @@ def test_mask_joins_spans_and_answers_for_any_range(tmp_path):
         assert writer.finalize() and writer.masked_tokens == hidden.sum()
     spans = read_mask(tmp_path / "a.mask", 300)
     assert np.array_equal(spans, spans_of(hidden))  # as if it had been one block
+    tiny.write_pair(tmp_path / "a", [np.arange(300)])
+    source = TokenizedSource.open(tmp_path / "a")
     for start, count in rng.integers(0, 150, (50, 2)):
-        assert np.array_equal(carries_loss(spans, int(start), int(count)), ~hidden[start : start + count])
+        assert np.array_equal(source.read_loss_mask(int(start), int(count)), ~hidden[start : start + count])
 
 
 def test_mask_without_spans_leaves_no_file(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from support import tiny
 from support.processes import heph, run_grid
 
@@ -41,3 +42,20 @@ def test_on_any_grid_and_through_a_resume(tiny_data: dict[str, Any], tmp_path: P
     assert 4 in history.steps_of(source, parts[0].document)
     shown = heph("inspect", "run", tmp_path / "short", "--document", f"{source}:{parts[0].document}")
     assert shown.returncode == 0 and f"document {parts[0].document} of {source}: read at step" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [("data.sources.code.weight=9", "data.sources.code.weight: 2.0 there, 9.0 now"),
+     ("stage.broad.sequence=16", "stage.broad.sequence: 32 there, 16 now"),
+     ("data.megatron.samples=90", "data.megatron.samples: 100 there, 90 now")],
+)  # fmt: skip
+def test_its_order_cannot_change_under_way(
+    tiny_data: dict[str, Any], tmp_path: Path, override: str, key: str
+) -> None:
+    """Any of these makes another order from the first sample on: samples would be lost and repeated."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(recipe(tiny_data, tmp_path / "run", steps=1)))
+    assert heph("train", path).returncode == 0
+    refused = heph("train", path, override, "stage.broad.tokens=1024")
+    assert refused.returncode == 2 and key in refused.stderr, refused.stderr
