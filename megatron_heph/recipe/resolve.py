@@ -68,7 +68,7 @@ def default_block(sequences: Sequence[int]) -> int:
 def packed_block(block: int) -> int:
     """Tokens in a block of documents that are packed together.
 
-    About half a window of each stays empty: 6 to 7 % with eight windows in a block, 1 % with 64 (docs/performance.md).
+    About half a window of each stays empty: some 7 % with eight windows in a block, 1 % with 64 (docs/performance.md).
     """
     return 64 * block
 
