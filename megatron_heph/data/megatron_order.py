@@ -7,9 +7,8 @@ samples come out here, token by token and in the same order, for the train split
 What it costs is what it costs in Megatron: everything is built at the start and held by every process. A source
 takes 4 bytes a document and epoch, 8 a document and 12 a sample, a blend 10 a sample, and some 50 a sample while it
 is built, at 0.1 to 0.3 microseconds a sample. Nothing of it can be changed within a run: other weights, sources,
-sequence or number of samples give another order from the first sample on. The guarantees of this project's own
-order (nothing is repeated or lost, whatever changes) do not reach over a switch from the one to the other: after
-it each source is read once before it is read twice, but what had been read before the switch is not left out.
+sequence or number of samples give another order from the first sample on.
+A run cannot switch to this project's own order under way: what had been read before would not be left out.
 
 Take `seed`, `sequence`, `split` and the weights of the Megatron job, and for `samples` its `--train-samples`, or
 `--train-iters` times `--global-batch-size`. Sample n there is sample n here; a step's samples are the same set for any
